@@ -1,0 +1,1 @@
+"""Detection: from one Kubernetes object to the model uses in it."""

@@ -1,0 +1,226 @@
+"""Model references: from the spellings manifests use to one canonical form.
+
+Canonical forms (DESIGN section 1, corpus README):
+
+    hf://org/name[@revision][#file]     modelscope://org/name[@revision][#file]
+    oci://registry/repository[:tag][@digest]
+    s3:// gs:// tos:// https:// http:// az:// ...   as they are, path checked
+    pvc://claim[/path]                  hostpath:///path
+    ollama://name:tag                   ngc://, kaggle://, nim:<image>, aim:<image>
+    kaito-preset://name                 kserve-storage://key/path
+
+A reference that could be read in two ways (``..``, control characters, backslashes, percent
+escapes of separators) is never guessed at: it becomes ``unresolved:``.
+"""
+
+import re
+from functools import lru_cache
+from posixpath import normpath
+
+from weighmaster.core.values import ModelReference
+
+MAX_LENGTH = 2048
+"""Characters; the longest object key any store allows is 1,024 bytes."""
+
+_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
+_REPOSITORY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}\Z")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\\\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_ESCAPED_SEPARATOR = re.compile(r"%(2[ef]|5c|00|25)", re.IGNORECASE)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+_SCHEME_SPELLINGS = {
+    "huggingface": "hf",
+    "gcs": "gs",
+    "host": "hostpath",
+    "ms": "modelscope",
+    "oci+native": "oci",
+    "oci+fetch": "oci",
+    "docker": "oci",
+}
+
+CASE_FOLDED_SCHEMES = frozenset({"hf", "modelscope", "ollama", "kaggle", "ngc", "oci"})
+"""Schemes whose hubs treat two spellings that differ in case as one name."""
+
+
+def unresolved(detail: str) -> ModelReference:
+    """Weights that the manifest names in a way that cannot be resolved from it."""
+    return _unnamed("unresolved", detail)
+
+
+def dynamic(runtime: str) -> ModelReference:
+    """Weights chosen after the start, over the runtime's API."""
+    return _unnamed("dynamic", runtime)
+
+
+def default(runtime: str) -> ModelReference:
+    """The model that a runtime loads when it is told nothing."""
+    return _unnamed("default", runtime)
+
+
+def image_embedded(image: str) -> ModelReference:
+    """Weights inside a container image; pinned if the image is."""
+    canonical = f"image-embedded:{_clip(image)}"
+    location, _, digest = canonical.partition("@")
+    return ModelReference(
+        canonical=canonical,
+        scheme="image-embedded",
+        location=location,
+        revision=digest or None,
+        pinned=bool(_DIGEST.match(digest)),
+        known=False,
+    )
+
+
+def named_by(group: str, kind: str, name: str) -> ModelReference:
+    """Weights that another object names."""
+    return _unnamed("ref", f"{group}/{kind}/{name}")
+
+
+@lru_cache(maxsize=4096)
+def hugging_face(
+    repository: str, revision: str | None = None, file: str | None = None
+) -> ModelReference:
+    """A repository on the Hugging Face hub (or a mirror of it), ``org/name``."""
+    return _hub("hf", repository, revision, file)
+
+
+@lru_cache(maxsize=4096)
+def modelscope(
+    repository: str, revision: str | None = None, file: str | None = None
+) -> ModelReference:
+    """A repository on ModelScope, ``org/name``."""
+    return _hub("modelscope", repository, revision, file)
+
+
+def is_repository_name(text: str) -> bool:
+    """Whether ``text`` has the form ``org/name`` of a hub repository."""
+    organisation, slash, name = text.partition("/")
+    return bool(
+        slash
+        and len(text) <= 192
+        and _REPOSITORY_NAME.match(organisation)
+        and _REPOSITORY_NAME.match(name)
+    )
+
+
+@lru_cache(maxsize=4096)
+def image(text: str, scheme: str = "oci") -> ModelReference:
+    """An OCI artifact or container image, tag and digest kept.
+
+    ``scheme`` is ``oci`` (``oci://registry/repository``) or one of the bare prefixes ``nim`` and
+    ``aim`` (``nim:registry/repository``). A port is not a tag: ``registry:443/x`` has none.
+    """
+    if problem := _problem(text):
+        return unresolved(f"{problem} in {text}")
+    name, _, digest = text.partition("@")
+    head, colon, tag = name.rpartition(":")
+    if not colon or "/" in tag:
+        head, tag = name, ""
+    prefix = f"{scheme}://" if scheme == "oci" else f"{scheme}:"
+    return ModelReference(
+        canonical=prefix + text,
+        scheme=scheme,
+        location=prefix + head,
+        revision=digest or tag or None,
+        pinned=bool(_DIGEST.match(digest)),
+    )
+
+
+def volume_claim(claim: str, path: str = "") -> ModelReference:
+    """A path on a PersistentVolumeClaim; what lies there can change at any time."""
+    return _rooted("pvc", claim, path)
+
+
+def host_path(path: str) -> ModelReference:
+    """A path on the node."""
+    return _rooted("hostpath", "", path)
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str) -> ModelReference:
+    """Read a reference that carries a scheme; anything else is ``unresolved:``."""
+    text = text.strip()
+    match = _SCHEME.match(text)
+    if not match:
+        return unresolved(text)
+    spelling = match[1].lower()
+    scheme = _SCHEME_SPELLINGS.get(spelling, spelling)
+    rest = text[match.end() :]
+    if scheme in ("hf", "modelscope"):
+        return _parse_hub(scheme, rest)
+    if scheme == "oci":
+        return image(rest.rstrip("/"))
+    if scheme == "pvc":
+        claim, _, path = rest.partition("/")
+        return volume_claim(claim, path)
+    if scheme == "hostpath":
+        return host_path(rest)
+    if problem := _problem(rest):
+        return unresolved(f"{problem} in {text}")
+    canonical = f"{scheme}://{rest}"
+    if scheme in ("s3", "gs", "tos", "az", "http", "https"):
+        authority, slash, path = rest.partition("/")
+        canonical = (
+            f"{scheme}://{authority.lower() if 'http' in scheme else authority}{slash}{path}"
+        )
+    return ModelReference(canonical=canonical, scheme=scheme, location=canonical)
+
+
+def _parse_hub(scheme: str, rest: str) -> ModelReference:
+    """``org/name``, then a revision after ``@`` (hub) or ``:`` (KServe), then a file."""
+    name, _, file = rest.partition("#")
+    name = name.strip("/")
+    parts = name.split("/", 2)
+    if len(parts) == 3:
+        name, file = f"{parts[0]}/{parts[1]}", file or parts[2]
+    for separator in "@:":
+        if separator in name:
+            name, _, revision = name.partition(separator)
+            return _hub(scheme, name, revision, file or None)
+    return _hub(scheme, name, None, file or None)
+
+
+def _hub(scheme: str, repository: str, revision: str | None, file: str | None) -> ModelReference:
+    whole = repository + (f"@{revision}" if revision else "") + (f"#{file}" if file else "")
+    if problem := _problem(whole):
+        return unresolved(f"{problem} in {scheme}://{whole}")
+    location = f"{scheme}://{repository}"
+    return ModelReference(
+        canonical=f"{scheme}://{whole}",
+        scheme=scheme,
+        location=location,
+        revision=revision or None,
+        file=file or None,
+        pinned=bool(revision and _COMMIT.match(revision)),
+    )
+
+
+def _rooted(scheme: str, root: str, path: str) -> ModelReference:
+    if problem := _problem(root + path, traversal=False):
+        return unresolved(f"{problem} in {scheme}://{root}/{path}")
+    below = normpath("/" + path.lstrip("/")) if path else ""
+    canonical = f"{scheme}://{root}{'' if below == '/' and root else below}"
+    return ModelReference(canonical=canonical, scheme=scheme, location=canonical)
+
+
+def _unnamed(scheme: str, detail: str) -> ModelReference:
+    canonical = f"{scheme}:{_clip(detail)}"
+    return ModelReference(canonical=canonical, scheme=scheme, location=canonical, known=False)
+
+
+def _clip(text: str) -> str:
+    """Keep ``text`` printable and short: it ends up in messages and logs."""
+    return _FORBIDDEN.sub(" ", text[:256]).strip()
+
+
+def _problem(text: str, *, traversal: bool = True) -> str | None:
+    if len(text) > MAX_LENGTH:
+        return "over-long name"
+    if _FORBIDDEN.search(text):
+        return "control character or backslash"
+    if "%" in text and _ESCAPED_SEPARATOR.search(text):
+        return "escaped separator"
+    if traversal and "." in text and any(part in ("..", ".") for part in re.split(r"[/@#]", text)):
+        return "path traversal"
+    return None

@@ -1,0 +1,105 @@
+"""The values that travel through the pipeline. All are immutable."""
+
+from enum import IntEnum, StrEnum
+
+from msgspec import Struct
+
+
+class Role(StrEnum):
+    """What a workload uses a model for."""
+
+    BASE = "base"
+    ADAPTER = "adapter"
+    DRAFT = "draft"
+    TOKENIZER = "tokenizer"
+    EMBEDDING = "embedding"
+    RERANKER = "reranker"
+    PROJECTOR = "projector"
+    EXPLAINER = "explainer"
+    FETCH = "fetch"
+
+
+class Setting(StrEnum):
+    """A switch as a manifest sets it; ``UNKNOWN`` when its value is only known at run time."""
+
+    OFF = "off"
+    ON = "on"
+    UNKNOWN = "unknown"
+
+
+class ModelReference(Struct, frozen=True):
+    """Where weights come from.
+
+    ``canonical`` is the whole reference, ``location`` the part of it that names the model whatever
+    its version: no tag, revision, digest or file. ``revision`` is what the manifest asks for and
+    ``pinned`` says whether that names immutable content. ``known`` is false when the manifest does
+    not name the weights (``unresolved:``, ``dynamic:``, ``default:``, ``image-embedded:``,
+    ``ref:``).
+    """
+
+    canonical: str
+    scheme: str
+    location: str
+    revision: str | None = None
+    file: str | None = None
+    pinned: bool = False
+    known: bool = True
+
+    def __str__(self) -> str:
+        return self.canonical
+
+
+class Process(Struct, frozen=True):
+    """How the container (or resource) that loads the weights is set up to load them.
+
+    ``remote_code``: code that comes with a model may run. ``runtime_adapters``: adapters may be
+    loaded by API after the start. ``origin_overrides``: names of settings that change where
+    references are fetched from, such as ``HF_ENDPOINT``. ``load_format``: the weight format the
+    runtime was told to expect, as its own flag spells it, when one was given.
+    """
+
+    runtime: str
+    container: str | None = None
+    remote_code: Setting = Setting.OFF
+    runtime_adapters: Setting = Setting.OFF
+    origin_overrides: tuple[str, ...] = ()
+    load_format: str | None = None
+
+
+class ModelUse(Struct, frozen=True):
+    """One reference as used by one workload.
+
+    ``path`` is the field that names it (``spec.template.spec.containers[0].args[3]``) and
+    ``reason`` says in a few words why that field names weights.
+    """
+
+    reference: ModelReference
+    role: Role
+    path: str
+    process: Process
+    reason: str
+
+
+class Outcome(StrEnum):
+    """Result of one rule for one model use, in the vocabulary of PolicyReport."""
+
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    WARN = "warn"
+    ERROR = "error"
+    SKIP = "skip"
+
+
+class Action(IntEnum):
+    """What happens to a request; a greater one is stricter."""
+
+    ALLOW = 0
+    AUDIT = 1
+    WARN = 2
+    SANDBOX = 3
+    DENY = 4
+
+    @property
+    def label(self) -> str:
+        """The action as policies spell it, such as ``Deny``."""
+        return self.name.capitalize()
