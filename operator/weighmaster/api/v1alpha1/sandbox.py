@@ -1,0 +1,112 @@
+"""SandboxProfile: the confinement in which a model that does not comply may still run."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, field
+
+from weighmaster.api.resource import Column, Names, Resource, Schema, Scope
+from weighmaster.api.v1alpha1.meta import READY_COLUMNS, Name, ObjectMeta, RawObject, Status
+
+Quantity = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=32,
+        pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$",
+        description="Kubernetes quantity, such as `4` or `16Gi`.",
+    ),
+]
+
+
+Duration = Annotated[str, Meta(max_length=16, pattern=r"^([0-9]+(s|m|h|d))+$")]
+
+
+class SecretHandling(StrEnum):
+    """What happens to secrets that a sandboxed pod mounts or reads."""
+
+    REFUSE = "Refuse"
+    STRIP = "Strip"
+
+
+class NetworkRules(Schema, frozen=True, kw_only=True):
+    """Traffic that stays allowed; nothing given allows none."""
+
+    egress: Annotated[
+        list[RawObject], Meta(max_length=32, description="NetworkPolicy egress rules.")
+    ] = field(default_factory=list)
+    ingress: Annotated[
+        list[RawObject], Meta(max_length=32, description="NetworkPolicy ingress rules.")
+    ] = field(default_factory=list)
+
+
+class EnvironmentVariable(Schema, frozen=True, kw_only=True):
+    """An environment variable with a plain value."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    value: Annotated[str, Meta(max_length=4096)]
+
+
+class Access(Schema, frozen=True, kw_only=True):
+    """Who may exec, attach, port-forward or debug in sandboxed pods; nobody by default."""
+
+    users: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=253)]],
+        Meta(max_length=64, description="User names."),
+    ] = field(default_factory=list)
+    groups: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=253)]],
+        Meta(max_length=64, description="Group names."),
+    ] = field(default_factory=list)
+
+
+class SandboxProfileSpec(Schema, frozen=True, kw_only=True):
+    """The parts of the confinement that differ between clusters and teams."""
+
+    runtime_class_name: Annotated[
+        Name | None, Meta(description="RuntimeClass, such as gvisor or kata.")
+    ] = None
+    node_selector: Annotated[
+        dict[str, Annotated[str, Meta(max_length=63)]],
+        Meta(max_length=64, description="Labels of the nodes that sandboxed pods run on."),
+    ] = field(default_factory=dict)
+    tolerations: Annotated[
+        list[RawObject], Meta(max_length=32, description="Tolerations for those nodes.")
+    ] = field(default_factory=list)
+    network_policy: Annotated[
+        NetworkRules, Meta(description="Traffic that stays allowed; none by default, not even DNS.")
+    ] = field(default_factory=NetworkRules)
+    secrets: Annotated[
+        SecretHandling, Meta(description="`Refuse` pods with secrets, or `Strip` these.")
+    ] = SecretHandling.REFUSE
+    resources: Annotated[
+        dict[str, Quantity],
+        Meta(max_length=32, description="Upper limits by resource name, per container."),
+    ] = field(default_factory=dict)
+    env: Annotated[
+        list[EnvironmentVariable], Meta(max_length=64, description="Variables to set.")
+    ] = field(default_factory=list)
+    ttl: Annotated[
+        Duration | None, Meta(description="How long a sandboxed pod may live, such as `72h`.")
+    ] = None
+    access: Annotated[Access, Meta(description="Who may reach into sandboxed pods.")] = field(
+        default_factory=Access
+    )
+
+
+class SandboxProfile(Resource, frozen=True, kw_only=True):
+    """A confinement. Not in effect in this version: a Sandbox decision refuses the pod."""
+
+    names = Names(
+        "SandboxProfile", "sandboxprofiles", "sandboxprofile", ("sandboxp",), Scope.CLUSTER
+    )
+    columns = (
+        Column("Runtime Class", ".spec.runtimeClassName"),
+        Column("Secrets", ".spec.secrets"),
+        Column("TTL", ".spec.ttl"),
+        *READY_COLUMNS,
+    )
+
+    metadata: ObjectMeta
+    spec: SandboxProfileSpec
+    status: Status = field(default_factory=Status)
