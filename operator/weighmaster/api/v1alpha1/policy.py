@@ -90,6 +90,19 @@ class NamespacedMatch(NamespacedExclude, frozen=True, kw_only=True):
 class Exclude(NamespacedExclude, frozen=True, kw_only=True):
     """What a cluster policy leaves alone. There is no selector over an object's own labels."""
 
+    validations = (
+        Validation(
+            rule=(
+                "!has(self.namespaceSelector)"
+                " || has(self.namespaceSelector.matchLabels)"
+                " && size(self.namespaceSelector.matchLabels) > 0"
+                " || has(self.namespaceSelector.matchExpressions)"
+                " && size(self.namespaceSelector.matchExpressions) > 0"
+            ),
+            message="an empty namespaceSelector would exclude every namespace; give it labels",
+        ),
+    )
+
     namespace_selector: Annotated[
         LabelSelector | None, Meta(description="Labels of the namespace.")
     ] = None

@@ -1,0 +1,60 @@
+"""Evaluation: policy against model uses, giving findings."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from msgspec import Struct
+
+from weighmaster.core.evaluate.policies import Policy, PolicyKey
+from weighmaster.core.evaluate.snapshot import Snapshot
+from weighmaster.core.evaluate.subject import Subject, Workload
+from weighmaster.core.reasons import Reason
+from weighmaster.core.values import Action, ModelUse, Outcome
+
+
+class Finding(Struct, frozen=True):
+    """Result of one rule for one model use.
+
+    ``action`` is what the finding by itself asks for: the policy's action for a failure, its
+    ``onUnknown`` for an error, Allow otherwise.
+    """
+
+    policy: PolicyKey
+    rule: str
+    use: ModelUse
+    outcome: Outcome
+    reason: Reason
+    message: str
+    action: Action
+
+
+def evaluate(
+    workload: Workload, uses: Iterable[ModelUse], snapshot: Snapshot, now: datetime
+) -> list[Finding]:
+    """Every rule of every policy that matches, for every model use it matches.
+
+    ``now`` decides which exceptions have expired; it must be aware of its time zone.
+    """
+    subjects = [Subject(use, workload, snapshot) for use in uses]
+    findings: list[Finding] = []
+    for policy, namespace_excluded in snapshot.applicable(workload.namespace):
+        if policy.scope.covers_workload(workload):
+            for subject in subjects:
+                if policy.scope.covers_use(subject, namespace_excluded=namespace_excluded):
+                    findings.extend(_apply(policy, subject, now))
+    return findings
+
+
+def _apply(policy: Policy, subject: Subject, now: datetime) -> Iterator[Finding]:
+    for name, check in policy.rules:
+        verdict = check(subject)
+        outcome, reason, message = verdict.outcome, verdict.reason, verdict.message
+        action = Action.ALLOW
+        if outcome is Outcome.FAIL or outcome is Outcome.ERROR:
+            approval = subject.snapshot.exception_for(policy.key, name, subject, now)
+            if approval is not None:
+                outcome, reason = Outcome.SKIP, Reason.EXCEPTED
+                message = f'{message}; excepted by "{approval.name}"'
+            else:
+                action = policy.action if outcome is Outcome.FAIL else policy.on_unknown
+        yield Finding(policy.key, name, subject.use, outcome, reason, message, action)

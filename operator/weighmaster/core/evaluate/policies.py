@@ -1,0 +1,187 @@
+"""Policies as stored, compiled once when they change. What cannot be used fails closed."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from weighmaster.api.v1alpha1.meta import LabelSelector, ObjectMeta
+from weighmaster.api.v1alpha1.policy import (
+    ClusterModelPolicySpec,
+    Enforcement,
+    EnforcementAction,
+    Exclude,
+    Match,
+    ModelPolicySpec,
+    NamespacedExclude,
+    NamespacedMatch,
+)
+from weighmaster.core.evaluate.checks import Check, Verdict, compile_rule
+from weighmaster.core.evaluate.scope import Scope
+from weighmaster.core.reasons import Reason
+from weighmaster.core.values import Action, Outcome
+from weighmaster.errors import PolicyError
+
+ACTIONS = {
+    EnforcementAction.AUDIT: Action.AUDIT,
+    EnforcementAction.WARN: Action.WARN,
+    EnforcementAction.SANDBOX: Action.SANDBOX,
+    EnforcementAction.DENY: Action.DENY,
+}
+
+Part = TypeVar("Part")
+
+
+class PolicyKey(Struct, frozen=True, order=True):
+    """Which policy. ``namespace`` is empty for a ClusterModelPolicy."""
+
+    name: str
+    namespace: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Kind of the policy."""
+        return "ModelPolicy" if self.namespace else "ClusterModelPolicy"
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+class Policy(Struct, frozen=True):
+    """A policy ready for use.
+
+    ``problem`` says why it cannot be used as stored; then its only rule fails for everything it
+    may match.
+    """
+
+    key: PolicyKey
+    scope: Scope
+    action: Action
+    on_unknown: Action
+    rules: tuple[tuple[str, Check], ...]
+    publishers: frozenset[str] = frozenset()
+    sandbox_profile: str | None = None
+    problem: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def compile_policy(stored: Mapping[str, Any]) -> Policy:
+    """A stored ClusterModelPolicy or ModelPolicy, compiled. Never raises.
+
+    A part that cannot be read is replaced by the strictest reading: a match by everything, an
+    exclusion by nothing, an action by Deny.
+    """
+    metadata = read_metadata(stored)
+    namespaced = stored.get("kind") == "ModelPolicy"
+    key = PolicyKey(metadata.name, metadata.namespace if namespaced else "")
+    spec = stored.get("spec")
+    try:
+        typed = _read_spec(spec, namespaced=namespaced)
+        _require_sense(typed)
+        checks = tuple((rule.name, compile_rule(rule)) for rule in typed.rules)
+    except (msgspec.ValidationError, PolicyError) as error:
+        return _unusable(key, spec if isinstance(spec, dict) else {}, str(error))
+    action = ACTIONS[typed.enforcement.action]
+    on_unknown = typed.enforcement.on_unknown
+    return Policy(
+        key=key,
+        scope=Scope(typed.match, typed.exclude, key.namespace),
+        action=action,
+        on_unknown=ACTIONS[on_unknown] if on_unknown else action,
+        rules=checks,
+        publishers=_named_publishers(typed),
+        sandbox_profile=typed.enforcement.sandbox_profile,
+        warnings=_warnings(typed),
+    )
+
+
+def _read_spec(spec: object, *, namespaced: bool) -> ClusterModelPolicySpec | ModelPolicySpec:
+    if namespaced:
+        return msgspec.convert(spec, ModelPolicySpec)
+    return msgspec.convert(spec, ClusterModelPolicySpec)
+
+
+def _require_sense(spec: ClusterModelPolicySpec | ModelPolicySpec) -> None:
+    """What the CRD demands in CEL, for policies that no API server has seen."""
+    names = [rule.name for rule in spec.rules]
+    if len(names) != len(set(names)):
+        raise PolicyError("two rules have the same name")
+    if isinstance(spec.exclude, Exclude) and spec.exclude.namespace_selector == LabelSelector():
+        raise PolicyError("an empty exclude.namespaceSelector would exclude every namespace")
+    actions = (spec.enforcement.action, spec.enforcement.on_unknown)
+    if EnforcementAction.SANDBOX in actions and not spec.enforcement.sandbox_profile:
+        raise PolicyError("Sandbox needs enforcement.sandboxProfile")
+
+
+def read_metadata(stored: Mapping[str, Any]) -> ObjectMeta:
+    """The metadata of any object; what is missing or wrongly typed is left empty."""
+    try:
+        return msgspec.convert(stored.get("metadata"), ObjectMeta, strict=False)
+    except msgspec.ValidationError:
+        metadata = stored.get("metadata")
+        fields = metadata if isinstance(metadata, dict) else {}
+        return ObjectMeta(name=str(fields.get("name")), namespace=str(fields.get("namespace", "")))
+
+
+def _unusable(key: PolicyKey, spec: Mapping[str, Any], problem: str) -> Policy:
+    match: NamespacedMatch = _part(spec, "match", NamespacedMatch if key.namespace else Match)
+    exclude: NamespacedExclude = _part(
+        spec, "exclude", NamespacedExclude if key.namespace else Exclude
+    )
+    try:
+        enforcement = msgspec.convert(spec.get("enforcement"), Enforcement)
+        action = ACTIONS[enforcement.action]
+    except msgspec.ValidationError:
+        action = Action.DENY
+    verdict = Verdict(
+        Outcome.ERROR,
+        Reason.POLICY_UNUSABLE,
+        f"cannot be judged: this version cannot use the policy ({problem})",
+    )
+    return Policy(
+        key=key,
+        scope=Scope(match, exclude, key.namespace),
+        action=action,
+        on_unknown=action,
+        rules=(("(policy)", lambda _: verdict),),
+        problem=problem,
+    )
+
+
+def _part(spec: Mapping[str, Any], name: str, kind: type[Part]) -> Part:
+    try:
+        return msgspec.convert(spec.get(name) or {}, kind)
+    except msgspec.ValidationError:
+        return kind()
+
+
+def _named_publishers(spec: ClusterModelPolicySpec | ModelPolicySpec) -> frozenset[str]:
+    return frozenset(
+        name
+        for rule in spec.rules
+        if rule.origin and rule.origin.publishers
+        for name in (*rule.origin.publishers.allow, *rule.origin.publishers.deny)
+    )
+
+
+def _warnings(spec: ClusterModelPolicySpec | ModelPolicySpec) -> tuple[str, ...]:
+    warnings = []
+    kinds = spec.match.kinds
+    if kinds and not any(kind in ("Pod", "*", "*/*") for kind in kinds):
+        warnings.append(
+            "spec.match.kinds does not list Pod: pods that are created directly, or by a kind that"
+            " is not listed, are not checked"
+        )
+    if spec.match.object_selector:
+        warnings.append(
+            "spec.match.objectSelector selects by labels that whoever creates the object chooses"
+        )
+    if any(kind in ("Pod", "*", "*/*") for kind in spec.exclude.kinds):
+        warnings.append("spec.exclude.kinds excludes pods, which are the enforcement point")
+    actions = {spec.enforcement.action, spec.enforcement.on_unknown}
+    if EnforcementAction.SANDBOX in actions:
+        warnings.append("Sandbox is not in effect in this version: it refuses the pod")
+    if any(rule.reference and rule.reference.pin.value == "Rewrite" for rule in spec.rules):
+        warnings.append("pin: Rewrite is not in effect in this version")
+    return tuple(warnings)

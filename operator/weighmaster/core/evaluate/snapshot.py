@@ -1,0 +1,109 @@
+"""A snapshot: everything a decision reads, at one moment, compiled and immutable."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from weighmaster.api.v1alpha1.publisher import ModelPublisherSpec
+from weighmaster.core.evaluate.exceptions import Approval
+from weighmaster.core.evaluate.policies import Policy, PolicyKey, read_metadata
+from weighmaster.core.evaluate.selectors import NAMESPACE_NAME_LABEL, Labels
+from weighmaster.core.evaluate.subject import Subject
+from weighmaster.core.globs import NamespaceIndex
+
+MAX_NAMESPACES_REMEMBERED = 4096
+
+
+class Publisher(Struct, frozen=True):
+    """A stored ModelPublisher. ``problem`` says why it owns nothing."""
+
+    name: str
+    labels: Labels
+    jurisdiction: str | None = None
+    references: tuple[str, ...] = ()
+    problem: str | None = None
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+def read_publisher(stored: Mapping[str, Any]) -> Publisher:
+    """A stored ModelPublisher. Never raises; one that cannot be used owns nothing."""
+    metadata = read_metadata(stored)
+    try:
+        spec = msgspec.convert(stored.get("spec"), ModelPublisherSpec)
+    except msgspec.ValidationError as error:
+        return Publisher(
+            name=metadata.name, labels=metadata.labels, problem=f"cannot be used: {error}"
+        )
+    return Publisher(
+        name=metadata.name,
+        labels=metadata.labels,
+        jurisdiction=spec.jurisdiction,
+        references=tuple(spec.references),
+    )
+
+
+class Snapshot:
+    """Policies, publishers, exceptions and namespaces.
+
+    ``namespaces`` maps a namespace to its labels. One that is not in it is unknown: policies that
+    select namespaces by label then count as matching. A publisher that cannot be used is treated
+    as missing, so that rules which deny it cannot be decided.
+    """
+
+    def __init__(
+        self,
+        *,
+        policies: Iterable[Policy] = (),
+        publishers: Iterable[Publisher] = (),
+        exceptions: Iterable[Approval] = (),
+        namespaces: Mapping[str, Labels] | None = None,
+    ) -> None:
+        self.policies = tuple(sorted(policies, key=lambda policy: policy.key))
+        usable = [publisher for publisher in publishers if publisher.problem is None]
+        self.publishers_by_name = {publisher.name: publisher for publisher in usable}
+        self.publishers = NamespaceIndex(
+            (reference, publisher) for publisher in usable for reference in publisher.references
+        )
+        self.namespaces = namespaces if namespaces is not None else {}
+        self._exceptions: dict[tuple[PolicyKey, str], list[Approval]] = {}
+        for approval in sorted(exceptions, key=lambda approval: approval.name):
+            for rule in approval.rules:
+                self._exceptions.setdefault(rule, []).append(approval)
+        self._applicable: dict[str, tuple[tuple[Policy, bool], ...]] = {}
+
+    def applicable(self, namespace: str) -> tuple[tuple[Policy, bool], ...]:
+        """The policies that may match in a namespace, each with whether it is excluded there.
+
+        Worked out once per namespace, so that the cost of a request grows with the policies that
+        match and not with all.
+        """
+        found = self._applicable.get(namespace)
+        if found is None:
+            labels = self._labels(namespace)
+            found = tuple(
+                (policy, policy.scope.excludes_namespace(namespace, labels))
+                for policy in self.policies
+                if policy.scope.covers_namespace(namespace, labels)
+            )
+            if len(self._applicable) >= MAX_NAMESPACES_REMEMBERED:
+                self._applicable.clear()
+            self._applicable[namespace] = found
+        return found
+
+    def exception_for(
+        self, policy: PolicyKey, rule: str, subject: Subject, now: datetime
+    ) -> Approval | None:
+        """The first exception, by name, that by itself covers a rule for a model use."""
+        for approval in self._exceptions.get((policy, rule), ()):
+            if approval.covers(subject, now):
+                return approval
+        return None
+
+    def _labels(self, namespace: str) -> Labels | None:
+        labels = self.namespaces.get(namespace)
+        return None if labels is None else {**labels, NAMESPACE_NAME_LABEL: namespace}

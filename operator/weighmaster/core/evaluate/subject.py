@@ -1,0 +1,66 @@
+"""What a rule looks at: one model use of one workload, with what the snapshot knows about it."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from weighmaster.core.evaluate.selectors import Labels
+from weighmaster.core.formats import format_of
+from weighmaster.core.globs import fold, spellings
+
+if TYPE_CHECKING:
+    import cel
+
+    from weighmaster.core.evaluate.snapshot import Publisher, Snapshot
+    from weighmaster.core.values import ModelUse
+
+
+class Workload(Struct, frozen=True):
+    """The object that uses models.
+
+    ``namespace`` is empty for cluster-scoped objects. ``label_sets`` holds the labels of the
+    object, of its pod templates and of its former self, any of which a selector may match.
+    """
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+    label_sets: tuple[Labels, ...] = ()
+
+    @property
+    def gvk(self) -> str:
+        """``group/Kind``, or ``Kind`` in the core group."""
+        return f"{self.group}/{self.kind}" if self.group else self.kind
+
+
+class Subject:
+    """One model use under evaluation; derived facts are worked out once, when first asked for."""
+
+    def __init__(self, use: "ModelUse", workload: Workload, snapshot: "Snapshot") -> None:
+        self.use = use
+        self.workload = workload
+        self.snapshot = snapshot
+        self.anonymous = use.reference.scheme in ("unresolved", "dynamic")
+        """Whether the weights could be any at all."""
+        self.named_elsewhere = use.reference.scheme == "ref"
+        """Whether another object names the weights."""
+        self.activation: cel.Context | None = None
+        """The variables of CEL expressions, once one has asked for them."""
+
+    @cached_property
+    def spellings(self) -> tuple[str, ...]:
+        """The forms of the reference that globs are matched against."""
+        return spellings(self.use.reference)
+
+    @cached_property
+    def publishers(self) -> "tuple[Publisher, ...]":
+        """The publishers in one of whose namespaces the reference lies."""
+        owners = self.snapshot.publishers.owners(fold(self.use.reference.location))
+        return tuple(sorted(owners, key=lambda publisher: publisher.name))
+
+    @cached_property
+    def format(self) -> str | None:
+        """The weight format by file name or loader setting, where these say."""
+        return format_of(self.use)

@@ -1,0 +1,134 @@
+"""Reason codes: why a rule, or a whole request, came out as it did. One enum, each documented."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """A reason code; ``EXPLANATIONS`` says what each means and what to do about it."""
+
+    SATISFIED = "Satisfied"
+    EXCEPTED = "Excepted"
+    NAMED_ELSEWHERE = "NamedElsewhere"
+
+    WEIGHTS_NOT_NAMED = "WeightsNotNamed"
+    NOT_PINNED = "NotPinned"
+    PUBLISHER_UNKNOWN = "PublisherUnknown"
+    PUBLISHER_NOT_ALLOWED = "PublisherNotAllowed"
+    PUBLISHER_DENIED = "PublisherDenied"
+    JURISDICTION_NOT_ALLOWED = "JurisdictionNotAllowed"
+    JURISDICTION_DENIED = "JurisdictionDenied"
+    FORMAT_NOT_ALLOWED = "FormatNotAllowed"
+    REMOTE_CODE = "RemoteCode"
+    RUNTIME_ADAPTERS = "RuntimeAdapters"
+    ORIGIN_OVERRIDDEN = "OriginOverridden"
+    EXPRESSION_FALSE = "ExpressionFalse"
+
+    EVIDENCE_NOT_AVAILABLE = "EvidenceNotAvailable"
+    UNDECIDABLE = "Undecidable"
+    PUBLISHER_MISSING = "PublisherMissing"
+    JURISDICTION_UNKNOWN = "JurisdictionUnknown"
+    FORMAT_UNKNOWN = "FormatUnknown"
+    SETTING_UNKNOWN = "SettingUnknown"
+    EXPRESSION_ERROR = "ExpressionError"
+    POLICY_UNUSABLE = "PolicyUnusable"
+
+    SANDBOX_UNAVAILABLE = "SandboxUnavailable"
+    TOO_MANY_MODEL_USES = "TooManyModelUses"
+    NOT_READY = "NotReady"
+    UNSUPPORTED_REQUEST = "UnsupportedRequest"
+    MALFORMED_REQUEST = "MalformedRequest"
+    REQUEST_TOO_LARGE = "RequestTooLarge"
+    INTERNAL_ERROR = "InternalError"
+
+
+EXPLANATIONS: dict[Reason, str] = {
+    Reason.SATISFIED: "The rule holds.",
+    Reason.EXCEPTED: "The rule does not hold, but a ModelException covers it.",
+    Reason.NAMED_ELSEWHERE: (
+        "Another object names the weights; that object, and the pods made from it, are checked."
+    ),
+    Reason.WEIGHTS_NOT_NAMED: (
+        "The manifest serves a model but does not say which. Name it by a literal value: a value"
+        " from a ConfigMap, a Secret, a script or an API call can change after admission."
+    ),
+    Reason.NOT_PINNED: (
+        "The reference can move. Name a commit (`hf://org/name@<40 hex>`, `--revision`) or a digest"
+        " (`@sha256:...`)."
+    ),
+    Reason.PUBLISHER_UNKNOWN: (
+        "No ModelPublisher has the reference among its namespaces. Ask the security team to add"
+        " one, or use a model of a publisher that is allowed."
+    ),
+    Reason.PUBLISHER_NOT_ALLOWED: "The publisher is not among those that the rule allows.",
+    Reason.PUBLISHER_DENIED: "The publisher is one that the rule denies.",
+    Reason.JURISDICTION_NOT_ALLOWED: (
+        "The publisher's country is not among those that the rule allows."
+    ),
+    Reason.JURISDICTION_DENIED: "The publisher's country is one that the rule denies.",
+    Reason.FORMAT_NOT_ALLOWED: (
+        "The weights are in a format that the rule does not allow, judged by file name or by the"
+        " runtime's loader setting. Convert them, or point to a file in an allowed format."
+    ),
+    Reason.REMOTE_CODE: (
+        "Code that comes with the model may run (`--trust-remote-code` and its kin). Remove the"
+        " setting; most models run without it."
+    ),
+    Reason.RUNTIME_ADAPTERS: (
+        "Adapters can be loaded over the API after the start, unseen by admission. Name adapters in"
+        " the manifest instead."
+    ),
+    Reason.ORIGIN_OVERRIDDEN: (
+        "A setting such as `HF_ENDPOINT` makes references load from somewhere else. Remove it, or"
+        " have it approved."
+    ),
+    Reason.EXPRESSION_FALSE: "The rule's CEL expression is false for this model use.",
+    Reason.EVIDENCE_NOT_AVAILABLE: (
+        "The rule needs evidence that is not available. The policy's `onUnknown` decides."
+    ),
+    Reason.UNDECIDABLE: (
+        "The rule cannot be decided for weights that the manifest does not name. `onUnknown`"
+        " decides."
+    ),
+    Reason.PUBLISHER_MISSING: (
+        "The rule names a ModelPublisher that does not exist, so it cannot tell whose models it is"
+        " about. `onUnknown` decides; the policy's status says which publisher is missing."
+    ),
+    Reason.JURISDICTION_UNKNOWN: (
+        "The publisher or its country is unknown, so a rule about countries cannot be decided."
+        " `onUnknown` decides."
+    ),
+    Reason.FORMAT_UNKNOWN: (
+        "Neither the reference nor the runtime's settings say which format will be loaded."
+        " `onUnknown` decides."
+    ),
+    Reason.SETTING_UNKNOWN: (
+        "A setting that the rule forbids takes its value from somewhere admission cannot see."
+        " `onUnknown` decides; write the value into the manifest."
+    ),
+    Reason.EXPRESSION_ERROR: (
+        "The rule's CEL expression failed for this model use. `onUnknown` decides."
+    ),
+    Reason.POLICY_UNUSABLE: (
+        "This version of Weighmaster cannot use the stored policy, so it fails for everything the"
+        " policy may match. Its status says what is wrong."
+    ),
+    Reason.SANDBOX_UNAVAILABLE: (
+        "The decision is Sandbox, but this version cannot confine pods yet; an unconfined pod is"
+        " refused."
+    ),
+    Reason.TOO_MANY_MODEL_USES: (
+        "The object names more models than one decision may cover. Split it up."
+    ),
+    Reason.NOT_READY: (
+        "This replica has not yet listed every policy, or its listing is too old. Try again."
+    ),
+    Reason.UNSUPPORTED_REQUEST: (
+        "The request has a path, version or operation that the webhook is not for. Check the"
+        " webhook configuration."
+    ),
+    Reason.MALFORMED_REQUEST: "The request is not a well-formed AdmissionReview.",
+    Reason.REQUEST_TOO_LARGE: "The request is larger than any object the API server stores.",
+    Reason.INTERNAL_ERROR: (
+        "Weighmaster failed. The request was refused; the log has the cause under the request id."
+    ),
+}

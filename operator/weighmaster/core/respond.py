@@ -1,0 +1,156 @@
+"""Response: from a decision to what the API server, and the person behind it, are told."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct, field
+
+from weighmaster.core.decide import Decision
+from weighmaster.core.evaluate import Finding
+from weighmaster.core.reasons import Reason
+from weighmaster.core.values import Action, Outcome
+
+DECISION_ANNOTATION = "weighmaster.dev/decision-id"
+
+MAX_LINES = 5
+"""Findings told in full; the rest are counted."""
+
+MAX_WARNING = 250
+"""Characters; the API server may cut a warning at 256."""
+
+MAX_ANNOTATION = 1024
+
+Patch = dict[str, Any]
+
+
+class Cause(Struct, frozen=True):
+    """One finding, for programs (metav1.StatusCause)."""
+
+    reason: str
+    message: str
+    field: str
+
+
+class Response(Struct, frozen=True):
+    """The answer to an admission request, independent of how it is sent.
+
+    ``code`` is an HTTP status and only matters when the request is refused. ``patch`` is a JSON
+    Patch (RFC 6902).
+    """
+
+    allowed: bool
+    code: int = 200
+    message: str = ""
+    reasons: tuple[Reason, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    warnings: tuple[str, ...] = ()
+    audit_annotations: dict[str, str] = field(default_factory=dict)
+    patch: tuple[Patch, ...] = ()
+
+
+ALLOWED = Response(allowed=True)
+
+
+def refuse(reason: Reason, message: str, code: int = 403) -> Response:
+    """A refusal that no policy is behind."""
+    return Response(
+        allowed=False,
+        code=code,
+        message=f"Weighmaster: {message}",
+        reasons=(reason,),
+        causes=(Cause(reason, message, ""),),
+        audit_annotations={"decision": Action.DENY.label, "reasons": reason},
+    )
+
+
+def validate(decision: Decision, *, existing: bool = False) -> Response:
+    """The validating answer.
+
+    ``existing`` says that the request changes nothing about the models an object uses: what it
+    violates, it has violated before, so it is told and let through. Otherwise nobody could remove
+    a finalizer from, or delete, what a new policy forbids.
+    """
+    against = decision.against
+    annotations = _audit(decision)
+    if not against:
+        return Response(allowed=True, audit_annotations=annotations)
+    reasons = tuple(dict.fromkeys(finding.reason for finding in against))
+    if decision.action is Action.SANDBOX:
+        reasons = (Reason.SANDBOX_UNAVAILABLE, *reasons)
+    if decision.action < Action.SANDBOX or existing:
+        told = [finding for finding in against if finding.action > Action.AUDIT]
+        return Response(
+            allowed=True,
+            reasons=reasons,
+            warnings=_warnings(told, decision),
+            audit_annotations={**annotations, "existing": "true"} if existing else annotations,
+        )
+    enforced = [finding for finding in against if finding.action >= Action.SANDBOX]
+    told = [finding for finding in against if finding.action is Action.WARN]
+    return Response(
+        allowed=False,
+        code=403,
+        message=_message(enforced, decision),
+        reasons=reasons,
+        causes=tuple(
+            Cause(finding.reason, _line(finding), finding.use.path)
+            for finding in enforced[:MAX_LINES]
+        ),
+        warnings=_warnings(told, decision),
+        audit_annotations=annotations,
+    )
+
+
+def mutate(decision: Decision, annotations: Mapping[str, Any] | None) -> Response:
+    """The mutating answer: it records the decision's id on the object, and nothing else yet."""
+    if annotations is not None and annotations.get(DECISION_ANNOTATION) == decision.id:
+        return ALLOWED
+    key = DECISION_ANNOTATION.replace("~", "~0").replace("/", "~1")
+    patch: tuple[Patch, ...] = (
+        {"op": "add", "path": f"/metadata/annotations/{key}", "value": decision.id},
+    )
+    if annotations is None:
+        patch = ({"op": "add", "path": "/metadata/annotations", "value": {}}, *patch)
+    return Response(allowed=True, patch=patch)
+
+
+def _message(findings: Sequence[Finding], decision: Decision) -> str:
+    lines = [_line(finding) for finding in findings[:MAX_LINES]]
+    if len(findings) > MAX_LINES:
+        lines.append(f"and {len(findings) - MAX_LINES} more")
+    if decision.action is Action.SANDBOX:
+        lines.append("the decision is Sandbox, which this version cannot confine yet: refused")
+    head = f"{decision.workload.kind} refused (decision {decision.id})"
+    return "\n".join([f"Weighmaster: {head}:", *(f"- {line}" for line in lines)])
+
+
+def _warnings(findings: Sequence[Finding], decision: Decision) -> tuple[str, ...]:
+    lines = [_line(finding) for finding in findings[:MAX_LINES]]
+    if len(findings) > MAX_LINES:
+        lines.append(f"and {len(findings) - MAX_LINES} more (decision {decision.id})")
+    return tuple(_clip(f"Weighmaster: {line}", MAX_WARNING) for line in lines)
+
+
+def _line(finding: Finding) -> str:
+    reference = finding.use.reference.canonical
+    where = f'policy "{finding.policy}", rule "{finding.rule}"'
+    kind = "error: " if finding.outcome is Outcome.ERROR else ""
+    return f"{where}: {kind}{reference} ({finding.use.path}) {finding.message} [{finding.reason}]"
+
+
+def _audit(decision: Decision) -> dict[str, str]:
+    models = " ".join(dict.fromkeys(use.reference.canonical for use in decision.uses))
+    annotations = {
+        "decision": decision.action.label,
+        "decision-id": decision.id,
+        "models": _clip(models, MAX_ANNOTATION),
+    }
+    if against := decision.against:
+        annotations["reasons"] = ",".join(dict.fromkeys(finding.reason for finding in against))
+        policies = ",".join(dict.fromkeys(str(finding.policy) for finding in against))
+        annotations["policies"] = _clip(policies, MAX_ANNOTATION)
+    return annotations
+
+
+def _clip(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
