@@ -159,7 +159,7 @@ def _build(destination: Path, progress: Progress) -> None:
     go = find_go(destination.parent, progress)
     progress(
         f"building Kubernetes {_kubernetes_version()} with {go} for the end-to-end tests: "
-        "6 to 10 minutes on two cores, once"
+        "about 5 minutes on two cores, once"
     )
     # Under the lock nobody else builds, so these are what killed builds have left.
     for stale in destination.parent.glob(".building-*"):
