@@ -52,9 +52,20 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build missing binaries before the first test: they take longer than a test may."""
-    needed = any("control_plane" in getattr(item, "fixturenames", ()) for item in session.items)
-    if needed and not session.config.option.collectonly:
+    if not session.config.option.collectonly and any(map(_needs_control_plane, session.items)):
         _binaries(session.config)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Give up here already: what a fixture skips is listed test by test, this on one line."""
+    if _needs_control_plane(item):
+        binaries = _binaries(item.config)
+        if isinstance(binaries, ControlPlaneUnavailableError):
+            _give_up(binaries)
+
+
+def _needs_control_plane(item: pytest.Item) -> bool:
+    return "control_plane" in getattr(item, "fixturenames", ())
 
 
 def _binaries(config: pytest.Config) -> Binaries | ControlPlaneUnavailableError:
