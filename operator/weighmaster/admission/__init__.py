@@ -1,0 +1,1 @@
+"""Admission at the edge: AdmissionReviews over HTTPS, into the pipeline and back."""

@@ -1,0 +1,126 @@
+"""From the bytes of a request to the bytes of its answer. Whatever happens, that is an answer."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+import structlog
+from msgspec import Struct
+
+from weighmaster.admission.wire import decode, encode, find_uid
+from weighmaster.core.evaluate.snapshot import Snapshot
+from weighmaster.core.reasons import Reason
+from weighmaster.core.respond import Response, refuse
+from weighmaster.core.values import Action
+from weighmaster.errors import ReviewError
+from weighmaster.pipeline import Review, Stage, review
+from weighmaster.telemetry import AdmissionMetrics
+
+STAGES = {"/mutate": Stage.MUTATE, "/validate": Stage.VALIDATE}
+"""The paths that are answered by policy; any other is refused."""
+
+_REASONS = {400: Reason.MALFORMED_REQUEST, 413: Reason.REQUEST_TOO_LARGE}
+
+_log = structlog.get_logger()
+
+
+class Store(Protocol):
+    """Where policies come from."""
+
+    def snapshot(self) -> Snapshot | None:
+        """The policies at this moment; None while they are not completely known."""
+
+
+class Answer(Struct, frozen=True):
+    """An HTTP answer. The API server reads a refusal from a 200; anything else is an error."""
+
+    status: int
+    body: bytes
+
+
+class AdmissionHandler:
+    """Answers admission requests by the policies of a store."""
+
+    def __init__(
+        self,
+        store: Store,
+        metrics: AdmissionMetrics,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._clock = clock
+
+    def handle(self, path: str, body: bytes) -> Answer:
+        """The answer to a request. Never raises: a failure of ours is a refusal."""
+        started = time.perf_counter()
+        stage = STAGES.get(path)
+        if stage is None:
+            refusal = refuse(
+                Reason.UNSUPPORTED_REQUEST, f"there is nothing at this path; use {_paths()}", 404
+            )
+            return self._refuse(find_uid(body), "unknown", refusal)
+        uid = ""
+        try:
+            incoming = decode(body, stage)
+            uid = incoming.uid
+            snapshot = self._store.snapshot()
+            if snapshot is None:
+                refusal = refuse(
+                    Reason.NOT_READY, "the policies are not completely known yet; try again", 503
+                )
+                return self._refuse(uid, stage, refusal)
+            answer = review(incoming.request, snapshot, self._clock())
+            self._record(uid, stage, answer, dry_run=incoming.dry_run)
+            return Answer(200, encode(uid, answer.response))
+        except ReviewError as error:
+            refusal = refuse(_REASONS[error.code], error.message, error.code)
+            return self._refuse(error.uid, stage, refusal)
+        except Exception:  # noqa: BLE001 - whatever failed, the answer is a refusal
+            _log.exception("admission request failed", uid=uid, stage=stage)
+            refusal = refuse(
+                Reason.INTERNAL_ERROR,
+                f"an internal error; the log has its cause under request {uid}",
+                500,
+            )
+            return self._refuse(uid or find_uid(body), stage, refusal)
+        finally:
+            self._metrics.duration.labels(stage).observe(time.perf_counter() - started)
+
+    def _refuse(self, uid: str, stage: str, response: Response) -> Answer:
+        """A refusal as a 200, which counts whatever the ``failurePolicy``, if its uid is known."""
+        self._metrics.requests.labels(stage, "", Action.DENY.label).inc()
+        for reason in response.reasons:
+            self._metrics.refusals.labels(stage, reason).inc()
+        _log.warning("refused", uid=uid, stage=stage, reasons=response.reasons, code=response.code)
+        return Answer(200 if uid else response.code, encode(uid, response))
+
+    def _record(self, uid: str, stage: Stage, answer: Review, *, dry_run: bool) -> None:
+        decision, response = answer.decision, answer.response
+        action = decision.action if decision else Action.ALLOW
+        kind = decision.workload.kind if decision else ""
+        self._metrics.requests.labels(stage, kind, action.label).inc()
+        if not response.allowed:
+            for reason in response.reasons:
+                self._metrics.refusals.labels(stage, reason).inc()
+        if decision is None or action is Action.ALLOW or stage is Stage.MUTATE:
+            return
+        _log.info(
+            "decision",
+            uid=uid,
+            decision=decision.id,
+            action=action.label,
+            allowed=response.allowed,
+            kind=decision.workload.gvk,
+            namespace=decision.workload.namespace,
+            name=decision.workload.name,
+            models=[use.reference.canonical for use in decision.uses[:8]],
+            reasons=response.reasons,
+            policies=sorted({str(finding.policy) for finding in decision.against}),
+            dry_run=dry_run,
+        )
+
+
+def _paths() -> str:
+    return " or ".join(STAGES)

@@ -1,0 +1,127 @@
+"""The HTTPS server of the webhook.
+
+It can be plugged into kopf as ``settings.admission.server``, which takes any callable that gives an
+asynchronous iterator; requests never pass through kopf's dispatcher. Why: ``docs/admission.md``.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from weighmaster.admission.handler import STAGES, AdmissionHandler, Answer
+from weighmaster.admission.wire import MAX_BODY
+from weighmaster.errors import SettingsError
+
+BODY_TIMEOUT = 5.0
+"""Seconds in which a request's body must arrive; the API server sends it at once."""
+
+DRAIN_TIMEOUT = 10.0
+"""Seconds that requests in flight may take when the server stops."""
+
+KEEPALIVE_TIMEOUT = 120.0
+"""Seconds; longer than the API server's own 90, so that it is never the server that hangs up."""
+
+_DISCARD_LIMIT = 4 * MAX_BODY
+
+_log = structlog.get_logger()
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """A TLS context for a certificate chain and its key, PEM files."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key)
+    except FileNotFoundError:
+        raise SettingsError(f"tls: {certificate} or {key} does not exist") from None
+    except (ssl.SSLError, OSError):
+        raise SettingsError(
+            f"tls: {certificate} and {key} are not a readable certificate with its key"
+        ) from None
+    return context
+
+
+class AdmissionServer:
+    """Serves an AdmissionHandler over HTTPS until it is closed or cancelled."""
+
+    def __init__(
+        self, handler: AdmissionHandler, context: ssl.SSLContext, host: str, port: int
+    ) -> None:
+        self._handler = handler
+        self._context = context
+        self._host = host
+        self._port = port
+        self._runner: web.ServerRunner | None = None
+
+    async def __call__(self, _dispatch: object = None) -> AsyncIterator[Any]:
+        """Serve for as long as it is iterated; kopf's own dispatcher is not used."""
+        await self.start()
+        try:
+            yield {"url": f"https://{self._host}:{self._port}"}
+            await asyncio.Event().wait()
+        finally:
+            await self.stop()
+
+    async def start(self) -> int:
+        """Listen; returns the port, which matters when it was given as 0."""
+        # A compressed body stays as it is and is refused: what it would grow to has no bound.
+        server = web.Server(
+            self._respond,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=KEEPALIVE_TIMEOUT,
+        )
+        self._runner = web.ServerRunner(
+            server, handle_signals=False, shutdown_timeout=DRAIN_TIMEOUT
+        )
+        await self._runner.setup()
+        site = web.TCPSite(
+            self._runner, self._host, self._port, ssl_context=self._context, backlog=1024
+        )
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        _log.info("serving", host=self._host, port=self._port, paths=list(STAGES))
+        return self._port
+
+    async def stop(self) -> None:
+        """Stop listening and let requests in flight finish."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.method != "POST":
+            return web.Response(status=405, text="POST an AdmissionReview\n")
+        body = await _read(request)
+        answer = Answer(408, b"") if body is None else self._handler.handle(request.path, body)
+        return web.Response(status=answer.status, body=answer.body, content_type="application/json")
+
+
+async def _read(request: web.BaseRequest) -> bytes | None:
+    """The body; cut after the limit, so that what is too large is refused and not waited for."""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            length = request.content_length
+            if length is not None and length <= MAX_BODY:
+                return await request.content.read()
+            return await _read_some(request)
+    except TimeoutError:
+        return None
+
+
+async def _read_some(request: web.BaseRequest) -> bytes:
+    """A body of unknown or excessive length: its first part, the rest read and thrown away."""
+    body = bytearray()
+    total = 0
+    async for chunk in request.content.iter_any():
+        total += len(chunk)
+        if len(body) <= MAX_BODY:
+            body += chunk
+        if total > _DISCARD_LIMIT:
+            break
+    return bytes(body)

@@ -1,0 +1,66 @@
+"""``weighmaster webhook``: the role that answers the API server."""
+
+import asyncio
+from pathlib import Path
+
+import click
+import uvloop
+
+from weighmaster.admission.role import run_webhook
+from weighmaster.errors import SettingsError
+from weighmaster.settings import WebhookSettings
+from weighmaster.telemetry import configure_logging
+
+_DEFAULTS = WebhookSettings(certificate=Path(), key=Path())
+_File = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--tls-cert", type=_File, required=True, help="Serving certificate chain, PEM.")
+@click.option("--tls-key", type=_File, required=True, help="Its private key, PEM.")
+@click.option("--host", default=_DEFAULTS.host, show_default=True, help="Address to serve on.")
+@click.option("--port", default=_DEFAULTS.port, show_default=True, help="Port to serve on.")
+@click.option(
+    "--health-host", default=_DEFAULTS.health_host, show_default=True, help="Address for health."
+)
+@click.option(
+    "--health-port",
+    default=_DEFAULTS.health_port,
+    show_default=True,
+    help="Port for health and metrics, plain HTTP.",
+)
+@click.option(
+    "--max-staleness",
+    default=_DEFAULTS.max_staleness,
+    show_default=True,
+    help="Seconds without word from the API server after which requests are refused.",
+)
+@click.option("--standalone", is_flag=True, help="Run without a cluster, by --policies.")
+@click.option("--policies", type=_File, help="Policy files or a folder of them (--standalone).")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default=_DEFAULTS.log_level,
+    show_default=True,
+    help="Log from this level upwards.",
+)
+def webhook(
+    tls_cert: Path,
+    tls_key: Path,
+    standalone: bool,
+    policies: Path | None,
+    log_level: str,
+    **options: object,
+) -> None:
+    """Serve admission over HTTPS.
+
+    In a cluster the policies come from the API server; with --standalone they come from files.
+    """
+    if standalone != (policies is not None):
+        raise SettingsError("standalone: --standalone and --policies go together")
+    configure_logging(log_level)
+    settings = WebhookSettings(
+        certificate=tls_cert, key=tls_key, policies=policies, log_level=log_level, **options
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run_webhook(settings))

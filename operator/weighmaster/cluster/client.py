@@ -1,0 +1,180 @@
+"""A thin client of the Kubernetes API: list, watch and patch, on one aiohttp session."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+from weighmaster.cluster.connection import Connection, connect
+from weighmaster.errors import ClusterError, ResourceExpiredError
+
+PAGE_SIZE = 500
+
+TOKEN_LIFETIME = 60.0
+"""Seconds after which the token is read again; the kubelet renews it well before it expires."""
+
+MAX_EVENT = 8 * 1024 * 1024
+"""Bytes of one watch event."""
+
+Json = dict[str, Any]
+
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+METADATA_WATCH = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+
+class Listing(Struct, frozen=True):
+    """All objects of a resource at one resource version."""
+
+    items: list[Json]
+    resource_version: str
+
+
+class ApiClient:
+    """Talks to one API server as one identity. Use it as an asynchronous context manager."""
+
+    def __init__(self, login: Callable[[], Connection] = connect) -> None:
+        self._login = login
+        self._connection: Connection | None = None
+        self._read_at = 0.0
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_connect=5, sock_read=90)
+        self._session = aiohttp.ClientSession(timeout=timeout, read_bufsize=2**18)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def list(self, path: str, *, metadata_only: bool = False) -> Listing:
+        """Every object of a resource, page by page.
+
+        Raises ResourceExpiredError when the listing took longer than its version is kept.
+        """
+        items: list[Json] = []
+        parameters = {"limit": str(PAGE_SIZE)}
+        while True:
+            page = await self._json(
+                "GET", path, parameters, METADATA_LIST if metadata_only else "application/json"
+            )
+            items += page.get("items") or []
+            metadata = page.get("metadata") or {}
+            token = metadata.get("continue")
+            if not token:
+                return Listing(items, str(metadata.get("resourceVersion") or ""))
+            parameters["continue"] = token
+
+    async def watch(
+        self, path: str, resource_version: str, seconds: int, *, metadata_only: bool = False
+    ) -> AsyncIterator[Json]:
+        """Events from a resource version on, bookmarks included, for at most ``seconds``.
+
+        Raises ResourceExpiredError when the version is too old.
+        """
+        parameters = {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(seconds),
+        }
+        accept = METADATA_WATCH if metadata_only else "application/json"
+        async with self._request("GET", path, parameters, accept) as response:
+            await _check(response)
+            async for line in _lines(response.content):
+                event: Json = msgspec.json.decode(line)
+                if event.get("type") == "ERROR":
+                    raise _failure(event.get("object") or {})
+                yield event
+
+    async def patch_status(self, path: str, status: Mapping[str, Any]) -> None:
+        """Merge into an object's status (RFC 7386)."""
+        body = msgspec.json.encode({"status": status})
+        await self._json("PATCH", f"{path}/status", {}, "application/json", body)
+
+    async def _json(
+        self, method: str, path: str, parameters: Mapping[str, str], accept: str, body: bytes = b""
+    ) -> Json:
+        try:
+            async with (
+                asyncio.timeout(30),
+                self._request(method, path, parameters, accept, body) as response,
+            ):
+                await _check(response)
+                result: Json = msgspec.json.decode(await response.read())
+                return result
+        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
+            raise ClusterError(f"{method} {path} failed: {type(error).__name__}") from None
+
+    def _request(
+        self, method: str, path: str, parameters: Mapping[str, str], accept: str, body: bytes = b""
+    ) -> "aiohttp.client._RequestContextManager":
+        if self._session is None:
+            raise ClusterError("the client is not open")
+        connection = self._current()
+        headers = {"Accept": accept, "User-Agent": "weighmaster"}
+        if body:
+            headers["Content-Type"] = "application/merge-patch+json"
+        if connection.token:
+            headers["Authorization"] = f"Bearer {connection.token}"
+        return self._session.request(
+            method,
+            connection.server + path,
+            params=parameters,
+            headers=headers,
+            data=body or None,
+            ssl=connection.context if connection.context is not None else True,
+            allow_redirects=False,
+        )
+
+    def _current(self) -> Connection:
+        now = time.monotonic()
+        if self._connection is None or (
+            self._connection.token and now - self._read_at > TOKEN_LIFETIME
+        ):
+            self._connection = self._login()
+            self._read_at = now
+        return self._connection
+
+
+async def _check(response: aiohttp.ClientResponse) -> None:
+    if response.status < 400:
+        return
+    if response.status == 410:
+        raise ResourceExpiredError("the resource version is too old", status=410)
+    raise ClusterError(
+        f"{response.method} {response.url.path} gave {response.status}", status=response.status
+    )
+
+
+def _failure(status: Mapping[str, Any]) -> ClusterError:
+    code = status.get("code")
+    if code == 410 or status.get("reason") == "Expired":
+        return ResourceExpiredError("the resource version is too old", status=410)
+    return ClusterError("the watch failed", status=code if isinstance(code, int) else 0)
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Lines of any length up to the limit; aiohttp's own iterator stops at its buffer's size."""
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in content.iter_any():
+        *complete, rest = chunk.split(b"\n")
+        for line in complete:
+            yield b"".join((*parts, line))
+            parts, size = [], 0
+        if rest:
+            parts.append(rest)
+            size += len(rest)
+            if size > MAX_EVENT:
+                raise ClusterError("a watch event is too large")

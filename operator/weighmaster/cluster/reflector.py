@@ -1,0 +1,152 @@
+"""A reflector: keeps a copy of one resource by LIST and WATCH.
+
+Every listing replaces the whole copy, so an object that was deleted while no watch was open is gone
+afterwards; kopf's indices keep it (NOTES-kopf section 2). Bookmarks keep the resource version young
+and show that the watch is alive (KEP-956).
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import aiohttp
+import msgspec
+import structlog
+from msgspec import Struct
+
+from weighmaster.cluster.client import ApiClient, Json
+from weighmaster.errors import ClusterError, ResourceExpiredError, WeighmasterError
+from weighmaster.telemetry import StoreMetrics
+
+BACKOFF = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+"""Seconds between failures; short, since without the API server there is nothing else to do."""
+
+_log = structlog.get_logger()
+
+ObjectKey = tuple[str, str]
+"""Namespace, empty for cluster-scoped objects, and name."""
+
+
+class Resource(Struct, frozen=True):
+    """What to reflect. ``metadata_only`` saves the memory of specs that nobody reads."""
+
+    name: str
+    path: str
+    metadata_only: bool = False
+
+
+class Sink(Protocol):
+    """Where a reflector puts what it sees."""
+
+    def replace(self, resource: str, objects: list[Json]) -> None:
+        """Take a full listing in place of everything before."""
+
+    def update(self, resource: str, stored: Json) -> None:
+        """Take a new or changed object."""
+
+    def remove(self, resource: str, key: ObjectKey) -> None:
+        """Forget an object."""
+
+
+def object_key(stored: Json) -> ObjectKey:
+    """Namespace and name of an object."""
+    metadata: dict[str, Any] = stored.get("metadata") or {}
+    return str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
+
+
+class Reflector:
+    """Feeds one resource into a sink, for ever."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        resource: Resource,
+        sink: Sink,
+        metrics: StoreMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self.resource = resource
+        self._sink = sink
+        self._metrics = metrics
+        self._clock = clock
+        self._heard_at: float | None = None
+
+    @property
+    def synced(self) -> bool:
+        """Whether a full listing has been taken."""
+        return self._heard_at is not None
+
+    @property
+    def staleness(self) -> float:
+        """Seconds since the API server was last heard of; infinite before the first listing."""
+        return float("inf") if self._heard_at is None else self._clock() - self._heard_at
+
+    async def run(self) -> None:
+        """List and watch until cancelled; failures are retried and never end it."""
+        failures = 0
+        while True:
+            try:
+                version = await self._list()
+                failures = 0
+                await self._watch(version)
+            except ResourceExpiredError:
+                _log.info("listing again", resource=self.resource.name)
+            except (WeighmasterError, aiohttp.ClientError, OSError, msgspec.DecodeError) as error:
+                self._report(error)
+                await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF) - 1)] * _jitter())
+                failures += 1
+
+    async def _list(self) -> str:
+        resource = self.resource
+        listing = await self._client.list(resource.path, metadata_only=resource.metadata_only)
+        self._sink.replace(resource.name, listing.items)
+        self._heard_at = self._clock()
+        self._metrics.relists.labels(resource.name).inc()
+        return listing.resource_version
+
+    async def _watch(self, version: str) -> None:
+        """Watch until the version expires or failures call for a fresh listing."""
+        failures = 0
+        while failures < len(BACKOFF):
+            try:
+                version = await self._follow(version)
+                failures = 0
+                await asyncio.sleep(BACKOFF[0] * _jitter())
+            except ResourceExpiredError:
+                raise
+            except (ClusterError, aiohttp.ClientError, OSError, msgspec.DecodeError) as error:
+                self._report(error)
+                await asyncio.sleep(BACKOFF[failures] * _jitter())
+                failures += 1
+
+    async def _follow(self, version: str) -> str:
+        resource = self.resource
+        seconds = random.randint(240, 300)  # noqa: S311 - spreads reconnections, guards nothing
+        events = self._client.watch(
+            resource.path, version, seconds, metadata_only=resource.metadata_only
+        )
+        async for event in events:
+            self._heard_at = self._clock()
+            stored: Json = event.get("object") or {}
+            version = str((stored.get("metadata") or {}).get("resourceVersion") or version)
+            match event.get("type"):
+                case "ADDED" | "MODIFIED":
+                    self._sink.update(resource.name, stored)
+                case "DELETED":
+                    self._sink.remove(resource.name, object_key(stored))
+        return version
+
+    def _report(self, error: Exception) -> None:
+        self._metrics.failures.labels(self.resource.name).inc()
+        text = str(error) if isinstance(error, WeighmasterError) else type(error).__name__
+        hint = {}
+        if isinstance(error, ClusterError) and error.status == 404:
+            hint["hint"] = "is the CustomResourceDefinition installed? see `weighmaster crds`"
+        _log.warning("reflector failed", resource=self.resource.name, error=text, **hint)
+
+
+def _jitter() -> float:
+    return random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, guards nothing

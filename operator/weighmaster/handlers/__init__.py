@@ -1,0 +1,1 @@
+"""kopf handlers: what the controller does when one of our resources changes."""

@@ -1,0 +1,177 @@
+"""The controller's handlers: they keep the status of policies, publishers and exceptions true.
+
+They are ``on.event`` handlers: stateless, without finalizers or annotations on the objects, so that
+nothing blocks when the controller is gone (NOTES-kopf section 3).
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import kopf
+import structlog
+from prometheus_client import CollectorRegistry
+
+from weighmaster.api import GROUP
+from weighmaster.api.v1alpha1 import RESOURCES, VERSION, ModelPublisher, SandboxProfile
+from weighmaster.cluster.client import ApiClient, Json
+from weighmaster.cluster.reflector import ObjectKey, Reflector, Resource, object_key
+from weighmaster.errors import ClusterError
+from weighmaster.handlers.operator import new_registry, new_settings, run_operator
+from weighmaster.handlers.status import STATES, Surroundings, desired_status
+from weighmaster.health import HealthServer
+from weighmaster.settings import ControllerSettings
+from weighmaster.telemetry import StoreMetrics
+
+RECHECK_INTERVAL = 60.0
+"""Seconds between full checks, which notice what no event tells: an exception that expires."""
+
+_PUBLISHERS = ModelPublisher.names.plural
+_PROFILES = SandboxProfile.names.plural
+_KINDS = {resource.names.plural: resource.names.kind for resource in RESOURCES}
+
+_log = structlog.get_logger()
+
+
+class KnownNames:
+    """Names of the objects that others depend on. A Sink for reflectors."""
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._names: dict[str, set[ObjectKey]] = {}
+        self._on_change = on_change
+
+    def replace(self, resource: str, objects: list[Json]) -> None:
+        """Take a full listing."""
+        self._set(resource, {object_key(stored) for stored in objects})
+
+    def update(self, resource: str, stored: Json) -> None:
+        """Take a new or changed object."""
+        self._set(resource, self._names[resource] | {object_key(stored)})
+
+    def remove(self, resource: str, key: ObjectKey) -> None:
+        """Forget an object."""
+        self._set(resource, self._names[resource] - {key})
+
+    def of(self, resource: str) -> frozenset[str] | None:
+        """The names, or None before the first listing."""
+        keys = self._names.get(resource)
+        return None if keys is None else frozenset(name for _, name in keys)
+
+    def _set(self, resource: str, keys: set[ObjectKey]) -> None:
+        if self._names.get(resource) != keys:
+            self._names[resource] = keys
+            self._on_change()
+
+
+class StatusReconciler:
+    """Writes the status of our resources: of one at a time, and of all now and then."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        metrics: StoreMetrics,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._names = KnownNames(self._wake.set)
+        self._reflectors = [
+            Reflector(
+                client,
+                Resource(plural, _collection(plural), metadata_only=True),
+                self._names,
+                metrics,
+            )
+            for plural in (_PUBLISHERS, _PROFILES)
+        ]
+
+    def not_ready(self) -> str | None:
+        """Why no status can be written yet; None when it can."""
+        return "publishers have not been listed yet" if self._look_around() is None else None
+
+    async def run(self) -> None:
+        """Check all resources when dependencies change and every so often, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for reflector in self._reflectors:
+                group.create_task(reflector.run(), name=f"reflect {reflector.resource.name}")
+            group.create_task(self._recheck(), name="status checks")
+
+    async def check(self, resource: str, stored: Json) -> None:
+        """Write the status of one object, if it has to change."""
+        around = self._look_around()
+        if around is None:
+            return  # it is checked with all others once the dependencies are known
+        status = desired_status(resource, {**stored, "kind": _KINDS[resource]}, around)
+        if status is None:
+            return
+        namespace, name = object_key(stored)
+        within = f"namespaces/{namespace}/" if namespace else ""
+        try:
+            await self._client.patch_status(
+                f"/apis/{GROUP}/{VERSION}/{within}{resource}/{name}", status
+            )
+        except ClusterError as error:
+            if error.status != 404:  # deleted meanwhile
+                raise
+
+    async def _recheck(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RECHECK_INTERVAL):
+                    await self._wake.wait()
+            self._wake.clear()
+            try:
+                for resource in STATES:
+                    for stored in (await self._client.list(_collection(resource))).items:
+                        await self.check(resource, stored)
+            except ClusterError as error:
+                _log.warning("status check failed", error=str(error))
+                await asyncio.sleep(1)
+                self._wake.set()
+
+    def _look_around(self) -> Surroundings | None:
+        publishers, profiles = self._names.of(_PUBLISHERS), self._names.of(_PROFILES)
+        if publishers is None or profiles is None:
+            return None
+        return Surroundings(publishers=publishers, sandbox_profiles=profiles, now=self._clock())
+
+
+def _collection(resource: str) -> str:
+    return f"/apis/{GROUP}/{VERSION}/{resource}"
+
+
+def register(registry: kopf.OperatorRegistry, reconciler: StatusReconciler) -> None:
+    """Register the handlers of the controller."""
+
+    async def on_change(
+        body: kopf.Body, event: kopf.RawEvent, resource: kopf.Resource, **_: Any
+    ) -> None:
+        if event["type"] != "DELETED":
+            await reconciler.check(resource.plural, {key: body[key] for key in body})
+
+    for plural in STATES:
+        kopf.on.event(GROUP, VERSION, plural, registry=registry, id=f"status-{plural}")(on_change)
+
+
+async def run_controller(settings: ControllerSettings) -> None:
+    """Reconcile until told to stop."""
+    registry = CollectorRegistry()
+    async with ApiClient() as client:
+        reconciler = StatusReconciler(client, StoreMetrics(registry))
+        health = HealthServer(
+            registry, reconciler.not_ready, settings.health_host, settings.health_port
+        )
+        await health.start()
+        checking = asyncio.create_task(reconciler.run(), name="status")
+        handlers = new_registry()
+        register(handlers, reconciler)
+        try:
+            await run_operator(handlers, new_settings())
+        finally:
+            checking.cancel()
+            with suppress(asyncio.CancelledError):
+                await checking
+            await health.stop()

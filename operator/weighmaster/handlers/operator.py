@@ -1,0 +1,43 @@
+"""kopf, embedded: one registry and one set of settings per process, nothing global."""
+
+from typing import Any
+
+import kopf
+
+from weighmaster.errors import ClusterError
+
+
+def new_registry() -> kopf.OperatorRegistry:
+    """A registry that knows how to log in and nothing else."""
+    registry = kopf.OperatorRegistry()
+
+    def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo:
+        found = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(
+            settings=settings
+        )
+        if found is None:
+            raise ClusterError("there is neither a service account nor a kubeconfig to log in with")
+        return found
+
+    kopf.on.login(registry=registry, id="login")(login)
+    return registry
+
+
+def new_settings() -> kopf.OperatorSettings:
+    """Settings after NOTES-kopf section 3: short retries, live watches, nothing left on objects."""
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    settings.networking.error_backoffs = (0.2, 0.5, 1, 1, 2, 3, 5)
+    settings.watching.server_timeout = 270
+    settings.watching.client_timeout = 300
+    settings.watching.connect_timeout = 5
+    settings.process.ultimate_exiting_timeout = 25
+    return settings
+
+
+async def run_operator(registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings) -> None:
+    """Run kopf until the process is told to stop; then return."""
+    await kopf.operator(registry=registry, settings=settings, standalone=True, clusterwide=True)

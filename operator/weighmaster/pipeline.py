@@ -1,0 +1,161 @@
+"""The pipeline: the only place that chains detect, evaluate, decide and respond.
+
+Admission, audit and the command line all come through here, so they cannot disagree.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+from weighmaster.core.decide import Decision, decide
+from weighmaster.core.detect import detect
+from weighmaster.core.evaluate import evaluate
+from weighmaster.core.evaluate.selectors import Labels
+from weighmaster.core.evaluate.snapshot import Snapshot
+from weighmaster.core.evaluate.subject import Workload
+from weighmaster.core.reasons import Reason
+from weighmaster.core.respond import ALLOWED, Response, mutate, refuse, validate
+from weighmaster.core.values import Action, ModelUse
+
+MAX_USES = 256
+"""Model uses in one object; each is evaluated against every rule that matches it."""
+
+Document = Mapping[str, Any]
+
+
+class Operation(StrEnum):
+    """What a request does to an object."""
+
+    CREATE = "CREATE"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+    CONNECT = "CONNECT"
+
+
+class Stage(StrEnum):
+    """Which of the two admission stages a request belongs to."""
+
+    MUTATE = "mutate"
+    VALIDATE = "validate"
+
+
+class AdmissionRequest(Struct, frozen=True):
+    """What the pipeline needs of an AdmissionReview's request.
+
+    ``namespace`` is the API server's word for where the object lives, whatever the object says.
+    """
+
+    stage: Stage
+    operation: Operation
+    subresource: str
+    namespace: str
+    name: str
+    document: Document | None
+    old_document: Document | None = None
+
+
+class Review(Struct, frozen=True):
+    """A response, and the decision behind it where there is one."""
+
+    response: Response
+    decision: Decision | None = None
+
+
+_ALLOWED = Review(ALLOWED)
+
+
+def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Review:
+    """The answer to an admission request at a moment."""
+    if request.operation is Operation.DELETE:
+        return _ALLOWED
+    document = request.document
+    if request.operation is Operation.CONNECT:
+        return Review(
+            refuse(Reason.UNSUPPORTED_REQUEST, "CONNECT requests are not for this webhook")
+        )
+    if document is None:
+        return Review(refuse(Reason.MALFORMED_REQUEST, "the request has no object", 400))
+    uses = detect(document)
+    if not uses:
+        return _ALLOWED
+    if len(uses) > MAX_USES:
+        return Review(
+            refuse(
+                Reason.TOO_MANY_MODEL_USES,
+                f"{len(uses)} models in one object, {MAX_USES} is the limit; split it up",
+            )
+        )
+    old = request.old_document if request.operation is Operation.UPDATE else None
+    workload = describe(document, request.namespace, request.name, old)
+    decision = decide(workload, uses, evaluate(workload, uses, snapshot, now))
+    if request.stage is Stage.MUTATE:
+        return Review(mutate(decision, _annotations(document)), decision)
+    existing = (
+        decision.action >= Action.SANDBOX
+        and old is not None
+        and _changes_nothing(document, uses, old, request.subresource)
+    )
+    return Review(validate(decision, existing=existing), decision)
+
+
+def judge(document: Document, namespace: str, snapshot: Snapshot, now: datetime) -> Decision:
+    """The decision on an object outside of admission, as if it were created now."""
+    uses = detect(document)
+    workload = describe(document, namespace, "", None)
+    return decide(workload, uses, evaluate(workload, uses, snapshot, now))
+
+
+def describe(document: Document, namespace: str, name: str, old: Document | None) -> Workload:
+    """The workload that an object is. Whatever is wrongly typed in it is left out."""
+    metadata = _mapping(document.get("metadata"))
+    group, slash, _ = _text(document.get("apiVersion")).partition("/")
+    label_sets = [_labels(metadata.get("labels"))]
+    template = _mapping(_mapping(document.get("spec")).get("template"))
+    if template:
+        label_sets.append(_labels(_mapping(template.get("metadata")).get("labels")))
+    if old is not None:
+        label_sets.append(_labels(_mapping(old.get("metadata")).get("labels")))
+    return Workload(
+        group=group if slash else "",
+        kind=_text(document.get("kind")),
+        namespace=namespace,
+        name=_text(metadata.get("name")) or _text(metadata.get("generateName")) or name,
+        label_sets=tuple(label_sets),
+    )
+
+
+def _changes_nothing(
+    document: Document, uses: tuple[ModelUse, ...], old: Document, subresource: str
+) -> bool:
+    """Whether an update leaves alone what a decision is about.
+
+    Apart from metadata and status nothing may differ; an ephemeral container may be added as long
+    as it brings no model use. A deletion timestamp makes no difference.
+    """
+    if detect(old) != uses:
+        return False
+    return subresource == "ephemeralcontainers" or _substance(document) == _substance(old)
+
+
+def _substance(document: Document) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key not in ("metadata", "status")}
+
+
+def _annotations(document: Document) -> Mapping[str, Any] | None:
+    annotations = _mapping(document.get("metadata")).get("annotations")
+    return annotations if isinstance(annotations, dict) else None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _labels(value: object) -> Labels:
+    return {key: label for key, label in _mapping(value).items() if isinstance(label, str)}

@@ -1,0 +1,42 @@
+"""Settings of the long-running roles: from flags and environment to one frozen value."""
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from weighmaster.errors import SettingsError
+
+ENVIRONMENT_PREFIX = "WEIGHMASTER"
+
+
+class WebhookSettings(Struct, frozen=True, kw_only=True):
+    """How the webhook runs."""
+
+    certificate: Path
+    key: Path
+    host: str = "0.0.0.0"  # noqa: S104 - a pod listens on its own address, whatever that is
+    port: int = 9443
+    health_host: str = "0.0.0.0"  # noqa: S104
+    health_port: int = 8081
+    policies: Path | None = None
+    max_staleness: float = 180.0
+    log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, naming the setting."""
+        for name in ("port", "health_port"):
+            if not 0 <= getattr(self, name) <= 65535:
+                raise SettingsError(f"{name.replace('_', '-')}: must be between 0 and 65535")
+        if self.max_staleness < 90:
+            raise SettingsError(
+                "max-staleness: must be at least 90 seconds, since a quiet watch is only heard of"
+                " every 60"
+            )
+
+
+class ControllerSettings(Struct, frozen=True, kw_only=True):
+    """How the controller runs."""
+
+    health_host: str = "0.0.0.0"  # noqa: S104
+    health_port: int = 8081
+    log_level: str = "info"

@@ -1,0 +1,91 @@
+"""Logs and metrics. Logs are JSON, one event a line, and never hold a whole object or a token."""
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""Seconds; the last is the webhook timeout."""
+
+
+def configure_logging(level: str) -> None:
+    """Write JSON lines to standard output from ``level`` (``debug`` to ``error``) upwards."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    processors = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            *processors,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processor=structlog.processors.JSONRenderer(), foreign_pre_chain=processors
+        )
+    )
+    logging.basicConfig(level=max(number, logging.INFO), handlers=[handler], force=True)
+    # kopf logs each object it handles; only what goes wrong there is news.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+
+
+class AdmissionMetrics:
+    """Metrics of the webhook."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "weighmaster_admission_requests",
+            "Admission requests answered.",
+            ("stage", "kind", "decision"),
+            registry=registry,
+        )
+        self.refusals = Counter(
+            "weighmaster_admission_refusals",
+            "Reasons of refused admission requests; one request may have several.",
+            ("stage", "reason"),
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "weighmaster_admission_duration_seconds",
+            "Time to answer an admission request, from its last byte read to its answer.",
+            ("stage",),
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+
+
+class StoreMetrics:
+    """Metrics of the reflectors that feed the policy store."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.staleness = Gauge(
+            "weighmaster_store_staleness_seconds",
+            "Time since the API server was last heard of, by resource; NaN before the first list.",
+            ("resource",),
+            registry=registry,
+        )
+        self.objects = Gauge(
+            "weighmaster_store_objects", "Objects held.", ("resource",), registry=registry
+        )
+        self.relists = Counter(
+            "weighmaster_store_lists",
+            "Full listings; more than one per resource means that a watch had to start again.",
+            ("resource",),
+            registry=registry,
+        )
+        self.failures = Counter(
+            "weighmaster_store_failures",
+            "Failed lists and watches.",
+            ("resource",),
+            registry=registry,
+        )

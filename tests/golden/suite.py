@@ -1,0 +1,132 @@
+"""Golden decisions: what the YAML files under ``tests/cases`` and ``policies`` mean.
+
+A file is a suite. ``resources`` are the policies, publishers, exceptions and namespaces that every
+case of the file has, written out or named by ``file:`` relative to the suite; a case may add its
+own. A Namespace among them makes its labels known; a namespace that is not among them is unknown.
+"""
+
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from msgspec import Struct, field
+
+from weighmaster.cluster.store import PolicyStore
+from weighmaster.core.evaluate.snapshot import Snapshot
+from weighmaster.pipeline import AdmissionRequest, Operation, Review, Stage, review
+from weighmaster.policy_files import add_document
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = (ROOT / "tests" / "cases", ROOT / "policies")
+
+Document = dict[str, Any]
+
+
+class Expectation(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a case expects.
+
+    ``decision`` is the strictest action over all findings and ``allowed`` the answer. ``reasons``
+    are the reason codes behind it, in any order, and must be all of them. ``message`` and
+    ``warnings`` are texts that the message and the warnings contain.
+    """
+
+    decision: str
+    allowed: bool
+    reasons: list[str] = field(default_factory=list)
+    message: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+class Case(Struct, forbid_unknown_fields=True, kw_only=True):
+    """One request and what it must lead to."""
+
+    name: str
+    object: Document | None
+    expect: Expectation
+    old_object: Document | None = field(default=None, name="oldObject")
+    operation: Operation = Operation.CREATE
+    subresource: str = ""
+    namespace: str = "default"
+    now: datetime = datetime.fromisoformat("2026-11-24T12:00:00Z")
+    resources: list[Document] = field(default_factory=list)
+
+
+class Suite(Struct, forbid_unknown_fields=True, kw_only=True):
+    """The cases of one file."""
+
+    description: str
+    cases: list[Case]
+    resources: list[Document] = field(default_factory=list)
+    templates: Any = None
+
+
+class Loaded(Struct, frozen=True):
+    """A case with the documents of its suite around it."""
+
+    id: str
+    case: Case
+    resources: tuple[Document, ...]
+
+    def snapshot(self, *, reverse: bool = False) -> Snapshot:
+        """The policies it is decided by, taken in the order of the files or against it."""
+        store = PolicyStore()
+        for document in reversed(self.resources) if reverse else self.resources:
+            add_document(store, document)
+        return store.snapshot()
+
+    def request(self, stage: Stage = Stage.VALIDATE) -> AdmissionRequest:
+        """The request it makes."""
+        case = self.case
+        return AdmissionRequest(
+            stage=stage,
+            operation=case.operation,
+            subresource=case.subresource,
+            namespace=case.namespace,
+            name="",
+            document=case.object,
+            old_document=case.old_object,
+        )
+
+    def review(self, snapshot: Snapshot | None = None) -> Review:
+        """The answer of the pipeline."""
+        return review(self.request(), snapshot or self.snapshot(), self.case.now)
+
+
+@cache
+def load_all() -> tuple[Loaded, ...]:
+    """Every case of every suite."""
+    return tuple(
+        case
+        for folder in FOLDERS
+        for path in sorted(folder.rglob("*.yaml"))
+        if folder.name == "cases" or path.name == "cases.yaml"
+        for case in load(path)
+    )
+
+
+def load(path: Path) -> list[Loaded]:
+    """The cases of one suite."""
+    suite = msgspec.convert(yaml.safe_load(path.read_text()), Suite)
+    common = _resolve(suite.resources, path.parent)
+    return [
+        Loaded(
+            id=f"{path.relative_to(ROOT).with_suffix('')}: {case.name}",
+            case=case,
+            resources=(*common, *_resolve(case.resources, path.parent)),
+        )
+        for case in suite.cases
+    ]
+
+
+def _resolve(resources: list[Document], folder: Path) -> list[Document]:
+    documents: list[Document] = []
+    for resource in resources:
+        if "file" in resource:
+            text = (folder / resource["file"]).read_text()
+            documents += [document for document in yaml.safe_load_all(text) if document]
+        else:
+            documents.append(resource)
+    return documents

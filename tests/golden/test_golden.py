@@ -1,0 +1,133 @@
+"""Every golden decision holds, and so do the properties that no policy may break."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.golden.suite import Loaded, load_all
+from weighmaster.core.reasons import Reason
+from weighmaster.core.values import Action, Outcome
+from weighmaster.pipeline import Review, Stage, review
+
+CASES = load_all()
+
+every_case = pytest.mark.parametrize("loaded", CASES, ids=[case.id for case in CASES])
+
+
+def action_of(answer: Review) -> Action:
+    return answer.decision.action if answer.decision else Action.ALLOW
+
+
+@every_case
+def test_decision_is_the_golden_one(loaded: Loaded) -> None:
+    answer = loaded.review()
+    expect = loaded.case.expect
+    response = answer.response
+    told = f"{response.message}\n{response.warnings}"
+    label = answer.decision.action.label if answer.decision else (
+        "Allow" if response.allowed else "Deny"
+    )
+    assert (label, response.allowed) == (expect.decision, expect.allowed), told
+    assert Counter(response.reasons) == Counter(Reason(reason) for reason in expect.reasons), told
+    for text in expect.message:
+        assert text in response.message
+    for text in expect.warnings:
+        assert any(text in warning for warning in response.warnings), response.warnings
+
+
+@every_case
+def test_order_of_policies_is_irrelevant(loaded: Loaded) -> None:
+    assert loaded.review(loaded.snapshot(reverse=True)) == loaded.review()
+
+
+@every_case
+def test_second_evaluation_gives_the_same_decision(loaded: Loaded) -> None:
+    snapshot = loaded.snapshot()
+    assert loaded.review(snapshot) == loaded.review(snapshot)
+
+
+@every_case
+def test_mutation_is_idempotent_and_changes_no_decision(loaded: Loaded) -> None:
+    snapshot = loaded.snapshot()
+    request = loaded.request(Stage.MUTATE)
+    first = review(request, snapshot, loaded.case.now)
+    document = request.document
+    if not first.response.patch or document is None:
+        return
+    metadata: dict[str, Any] = {**document.get("metadata", {})}
+    metadata["annotations"] = dict(metadata.get("annotations") or {})
+    for operation in first.response.patch:
+        if operation["path"] != "/metadata/annotations":
+            key = operation["path"].rpartition("/")[2].replace("~1", "/").replace("~0", "~")
+            metadata["annotations"][key] = operation["value"]
+    loaded.case.object = {**document, "metadata": metadata}
+    try:
+        again = review(loaded.request(Stage.MUTATE), snapshot, loaded.case.now)
+        validated = loaded.review(snapshot)
+    finally:
+        loaded.case.object = dict(document)
+    assert again.response.patch == ()
+    assert again.decision == first.decision == validated.decision
+
+
+@every_case
+def test_removing_an_exception_never_loosens_a_decision(loaded: Loaded) -> None:
+    without = Loaded(
+        id=loaded.id,
+        case=loaded.case,
+        resources=tuple(r for r in loaded.resources if r.get("kind") != "ModelException"),
+    )
+    assert action_of(without.review()) >= action_of(loaded.review())
+
+
+@every_case
+def test_forgetting_the_labels_of_namespaces_never_loosens_a_decision(loaded: Loaded) -> None:
+    without = Loaded(
+        id=loaded.id,
+        case=loaded.case,
+        resources=tuple(r for r in loaded.resources if r.get("kind") != "Namespace"),
+    )
+    assert action_of(without.review()) >= action_of(loaded.review())
+
+
+@every_case
+def test_removing_a_policy_never_tightens_a_decision(loaded: Loaded) -> None:
+    policies = [r for r in loaded.resources if r.get("kind", "").endswith("ModelPolicy")]
+    for policy in policies:
+        without = Loaded(
+            id=loaded.id,
+            case=loaded.case,
+            resources=tuple(r for r in loaded.resources if r is not policy),
+        )
+        assert action_of(without.review()) <= action_of(loaded.review())
+
+
+@every_case
+def test_every_finding_that_refuses_names_policy_rule_and_reference(loaded: Loaded) -> None:
+    answer = loaded.review()
+    if answer.response.allowed or answer.decision is None:
+        return
+    first = answer.decision.against[0]
+    assert f'policy "{first.policy}"' in answer.response.message
+    assert f'rule "{first.rule}"' in answer.response.message
+    assert first.use.reference.canonical in answer.response.message
+    assert first.outcome in (Outcome.FAIL, Outcome.ERROR)
+
+
+def test_there_are_at_least_120_cases_with_names_of_their_own() -> None:
+    assert len(CASES) >= 120
+    assert len({case.id for case in CASES}) == len(CASES)
+
+
+def test_every_reason_that_a_policy_can_give_has_a_case() -> None:
+    edge = {
+        Reason.NOT_READY,
+        Reason.REQUEST_TOO_LARGE,
+        Reason.INTERNAL_ERROR,
+        Reason.SATISFIED,
+        Reason.EXCEPTED,
+        Reason.NAMED_ELSEWHERE,
+    }
+    seen = {reason for case in CASES for reason in case.review().response.reasons}
+    assert set(Reason) - edge - seen == set()
