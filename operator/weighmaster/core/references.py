@@ -17,6 +17,8 @@ import re
 from functools import lru_cache
 from posixpath import normpath
 
+from msgspec import structs
+
 from weighmaster.core.values import ModelReference
 
 MAX_LENGTH = 2048
@@ -72,6 +74,11 @@ def image_embedded(image: str) -> ModelReference:
     )
 
 
+def unexpanded(reference: ModelReference) -> ModelReference:
+    """A reference that still holds a variable, such as ``gs://$(BUCKET)/m``: named, not known."""
+    return structs.replace(reference, pinned=False, known=False)
+
+
 def named_by(group: str, kind: str, name: str) -> ModelReference:
     """Weights that another object names."""
     return _unnamed("ref", f"{group}/{kind}/{name}")
@@ -104,6 +111,11 @@ def is_repository_name(text: str) -> bool:
     )
 
 
+def is_revision(text: str) -> bool:
+    """Whether ``text`` could be a branch, tag or commit: no spaces, brackets or variables."""
+    return bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}", text))
+
+
 @lru_cache(maxsize=4096)
 def image(text: str, scheme: str = "oci") -> ModelReference:
     """An OCI artifact or container image, tag and digest kept.
@@ -134,6 +146,8 @@ def volume_claim(claim: str, path: str = "") -> ModelReference:
 
 def host_path(path: str) -> ModelReference:
     """A path on the node."""
+    if path[:1] in ("<", "$", "{"):  # a placeholder for a whole path
+        return unexpanded(_rooted("hostpath", path.partition("/")[0], path.partition("/")[2]))
     return _rooted("hostpath", "", path)
 
 
@@ -147,6 +161,12 @@ def parse(text: str) -> ModelReference:
     spelling = match[1].lower()
     scheme = _SCHEME_SPELLINGS.get(spelling, spelling)
     rest = text[match.end() :]
+    if "$" in rest or "<" in rest:
+        return unexpanded(_parse_scheme(scheme, rest, text))
+    return _parse_scheme(scheme, rest, text)
+
+
+def _parse_scheme(scheme: str, rest: str, text: str) -> ModelReference:
     if scheme in ("hf", "modelscope"):
         return _parse_hub(scheme, rest)
     if scheme == "oci":

@@ -1,1 +1,128 @@
-"""Detection: from one Kubernetes object to the model uses in it."""
+"""Detection: from one Kubernetes object to the models it would load.
+
+    object ── kinds ──> uses that its own fields name, and how to read its pods
+       └── templates ──> pod specs, at known places or by structure
+              └── gate ──> most containers are done here
+                     └── pods ──> commands, environment, volumes, downloads ──> uses
+
+`detect` is pure and total: it takes any JSON value, raises on none, and its work grows linearly
+with the size of the object. What serves weights that it cannot name is a use too.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from weighmaster.core import references
+from weighmaster.core.detect import pods
+from weighmaster.core.detect.context import EMPTY, Context
+from weighmaster.core.detect.kinds import HANDLERS
+from weighmaster.core.detect.kinds.plan import Plan
+from weighmaster.core.detect.naming import hub_url
+from weighmaster.core.detect.paths import Path, below
+from weighmaster.core.detect.reading import mapping
+from weighmaster.core.detect.sink import Sink
+from weighmaster.core.detect.templates import PLACES, QUIET, Template, known, structural
+from weighmaster.core.values import ModelUse, Process, Role
+
+__all__ = ["EMPTY", "Context", "detect"]
+
+ANNOTATION = "weighmaster.dev/model"
+"""Adds references that detection cannot see, separated by commas or spaces; removes nothing."""
+
+MAX_LISTED = 1000
+"""Objects of a ``List`` that are read; more are one use with unknown weights."""
+
+_UNREADABLE = Process(runtime="unknown")
+
+
+def detect(document: Mapping[str, Any] | object, context: Context = EMPTY) -> tuple[ModelUse, ...]:
+    """The models that ``document`` would load, in the order of its fields."""
+    if type(document) is not dict:
+        return ()
+    version, kind = document.get("apiVersion"), document.get("kind")
+    if type(kind) is str and kind.endswith("List") and type(document.get("items")) is list:
+        return _listed(document["items"], context)
+    if type(version) is not str or type(kind) is not str:
+        version, kind = "", ""
+    if (version, kind) in QUIET:
+        return _annotated(document) if "annotations" in mapping(document.get("metadata")) else ()
+    sink = Sink()
+    place = PLACES.get((version, kind))
+    if place is not None:
+        template = known(document, place)
+        if template is not None:
+            _read(document, template, kind, None, context, sink)
+            _annotations(template.metadata, below(None, *place[:-1], "metadata"), sink)
+    else:
+        group = version.partition("/")[0] if "/" in version else ""
+        handler = HANDLERS.get((group, kind))
+        plan = handler(document, context, sink) if handler is not None else None
+        if plan is None or plan.walk:
+            for template in structural(document):
+                _read(document, template, kind, plan, context, sink)
+                _annotations(template.metadata, template.path, sink)
+    if place is None or place[0] != "spec" or len(place) > 1:
+        _annotations(document.get("metadata"), (None, "metadata"), sink)
+    return tuple(sink.uses)
+
+
+def _read(
+    document: dict[str, Any], template: Template, kind: str, plan: Plan | None, context: Context,
+    sink: Sink,
+) -> None:  # fmt: skip
+    around = pods.around(document, template.metadata, context)
+    pod = pods.Pod(template.spec, template.path, around, kind)
+    pod.single = template.single
+    if plan is not None:
+        pod.aliases = plan.aliases
+        pod.hint = plan.hint
+        pod.standing_in = plan.standing_in
+    pods.read(pod, sink)
+
+
+def _listed(documents: list[Any], context: Context) -> tuple[ModelUse, ...]:
+    found: list[ModelUse] = []
+    stack = [(f"items[{index}]", value) for index, value in enumerate(documents[:MAX_LISTED])]
+    for place, value in stack:
+        inner = value.get("items") if type(value) is dict else None
+        if type(inner) is list and str(value.get("kind")).endswith("List"):
+            room = MAX_LISTED - len(stack)
+            stack.extend((f"{place}.items[{n}]", each) for n, each in enumerate(inner[:room]))
+            if len(inner) > room:
+                documents = documents + [None] * MAX_LISTED
+            continue
+        for use in detect(value, context):
+            found.append(
+                ModelUse(
+                    reference=use.reference, role=use.role, path=f"{place}.{use.path}",
+                    process=use.process, reason=use.reason,
+                )
+            )  # fmt: skip
+    if len(documents) > MAX_LISTED:
+        found.append(
+            ModelUse(
+                reference=references.unresolved(f"list of more than {MAX_LISTED} objects"),
+                role=Role.BASE, path="items", process=_UNREADABLE, reason="too many objects",
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+def _annotated(document: dict[str, Any]) -> tuple[ModelUse, ...]:
+    sink = Sink()
+    _annotations(document.get("metadata"), (None, "metadata"), sink)
+    return tuple(sink.uses)
+
+
+def _annotations(metadata: Any, path: Path, sink: Sink) -> None:
+    annotations = metadata.get("annotations") if type(metadata) is dict else None
+    value = annotations.get(ANNOTATION) if type(annotations) is dict else None
+    if type(value) is not str:
+        return
+    here = below(path, "annotations", ANNOTATION)
+    for word in value[:20_000].replace(",", " ").split():
+        if references.is_repository_name(word):
+            reference = references.hugging_face(word)
+        else:
+            reference = hub_url(word) or references.parse(word)
+        sink.add(reference, Role.BASE, here, Process(runtime="annotation"), "annotation")

@@ -1,0 +1,173 @@
+"""The environment of a container as the kubelet builds it."""
+
+import re
+from collections.abc import Mapping
+
+from weighmaster.core.detect.context import Context
+from weighmaster.core.detect.paths import Path
+from weighmaster.core.detect.reading import Json, items, mapping, text
+
+MAX_VALUE = 16_384
+"""Characters; references in references grow a value exponentially."""
+
+_REFERENCE = re.compile(r"\$(\$|\(([A-Za-z_.-][A-Za-z0-9_.-]*)\))")
+_WHOLE = re.compile(r"\$(?:\(([A-Za-z_]\w*)\)|\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))\Z")
+_ANY = re.compile(r"\$(?:\(([A-Za-z_]\w*)\)|\{([A-Za-z_]\w*)|([A-Za-z_]\w*))")
+
+
+class Environment:
+    """Variables by name: ``values`` of those that are known, and where the others come from."""
+
+    __slots__ = ("origins", "paths", "sources", "values")
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.origins: dict[str, str] = {}
+        self.paths: dict[str, Path] = {}
+        self.sources: list[str] = []
+        """Whole ConfigMaps and Secrets whose content is not known."""
+
+    def copy(self) -> "Environment":
+        """A copy for a script to assign to."""
+        other = Environment()
+        other.values = dict(self.values)
+        other.origins = dict(self.origins)
+        other.paths = self.paths
+        other.sources = self.sources
+        return other
+
+    def assign(self, name: str, value: str) -> None:
+        """Set a variable to a known value."""
+        self.values[name] = value
+        self.origins.pop(name, None)
+
+    def get(self, name: str) -> str:
+        """The value of a variable: empty if it is unset, ``$(NAME)`` if its value is unknown."""
+        value = self.values.get(name)
+        if value is not None:
+            return value
+        return f"$({name})" if name in self.origins else ""
+
+    def expand(self, value: str) -> str:
+        """Replace ``$(NAME)`` as the kubelet does; unknown names stay as they are."""
+        if "$" not in value:
+            return value
+
+        def replace(match: re.Match[str]) -> str:
+            if match[1] == "$":
+                return "$"
+            known = self.values.get(match[2])
+            return match[0] if known is None else known
+
+        size = len(value) + sum(len(self.values.get(m[2], "")) for m in _REFERENCE.finditer(value))
+        return _REFERENCE.sub(replace, value) if size <= MAX_VALUE + len(value) else value
+
+    def origin_of(self, value: str) -> str | None:
+        """Where the value of an expression that is one variable would come from, if anywhere."""
+        match = _WHOLE.match(value)
+        if not match:
+            return None
+        return self.origin(match[1] or match[2] or match[3])
+
+    def origin(self, name: str) -> str | None:
+        """Where the value of ``name`` would come from, such as ``configmap/settings#MODEL``."""
+        found = self.origins.get(name)
+        if found is None and name not in self.values and self.sources:
+            return f"{self.sources[0]}#{name}"
+        return found
+
+
+def is_variable(value: str) -> bool:
+    """Whether the whole of ``value`` is a reference to one variable."""
+    return bool(_WHOLE.match(value))
+
+
+def has_variable(value: str) -> bool:
+    """Whether some part of ``value`` is a reference to a variable."""
+    return "$" in value and bool(_ANY.search(value))
+
+
+class Surroundings:
+    """Where a pod lives: what its environment may refer to."""
+
+    __slots__ = ("context", "metadata", "namespace")
+
+    def __init__(self, context: Context, namespace: str, metadata: Mapping[str, Json]) -> None:
+        self.context = context
+        self.namespace = namespace
+        self.metadata = metadata
+
+
+def build(container: Mapping[str, Json], path: Path, around: Surroundings) -> Environment:
+    """The environment of ``container``: first ``envFrom``, then ``env`` in order."""
+    environment = Environment()
+    for source in items(container.get("envFrom")):
+        if type(source) is dict:
+            _take_all(environment, source, around)
+    variables = container.get("env")
+    if type(variables) is dict:  # KubeAI and others write a plain mapping
+        for name, value in variables.items():
+            if type(name) is str:
+                environment.assign(name, environment.expand(text(value)))
+                environment.paths[name] = ((path, "env"), name)
+        return environment
+    for index, variable in enumerate(items(variables)):
+        if type(variable) is not dict:
+            continue
+        name = variable.get("name")
+        if type(name) is not str:
+            continue
+        environment.paths[name] = (((path, "env"), index), "value")
+        if "value" in variable or "valueFrom" not in variable:
+            environment.assign(name, environment.expand(text(variable.get("value"))))
+        else:
+            environment.paths[name] = (((path, "env"), index), "valueFrom")
+            _take(environment, name, mapping(variable.get("valueFrom")), around)
+    return environment
+
+
+def _take_all(environment: Environment, source: Mapping[str, Json], around: Surroundings) -> None:
+    prefix = text(source.get("prefix"))
+    for kind, member in (("configmap", "configMapRef"), ("secret", "secretRef")):
+        name = text(mapping(source.get(member)).get("name"))
+        if not name:
+            continue
+        data = around.context.config_map(around.namespace, name) if kind == "configmap" else None
+        if data is None:
+            environment.sources.append(f"{kind}/{name}")
+            continue
+        for key, value in data.items():
+            environment.assign(prefix + key, text(value))
+
+
+def _take(
+    environment: Environment, name: str, source: Mapping[str, Json], around: Surroundings
+) -> None:
+    environment.values.pop(name, None)
+    for kind, member in (("configmap", "configMapKeyRef"), ("secret", "secretKeyRef")):
+        reference = mapping(source.get(member))
+        if not reference:
+            continue
+        config_map, key = text(reference.get("name")), text(reference.get("key"))
+        data = around.context.config_map(around.namespace, config_map)
+        if kind == "configmap" and data is not None and key in data:
+            environment.assign(name, text(data[key]))
+        else:
+            environment.origins[name] = f"{kind}/{config_map}#{key}"
+        return
+    field = text(mapping(source.get("fieldRef")).get("fieldPath"))
+    value = _field(field, around.metadata)
+    if value is not None:
+        environment.assign(name, value)
+    else:
+        environment.origins[name] = f"field/{field}" if field else "valueFrom"
+
+
+def _field(path: str, metadata: Mapping[str, Json]) -> str | None:
+    """A downward API field, where the template itself gives its value."""
+    for member in ("annotations", "labels"):
+        start = f"metadata.{member}['"
+        if path.startswith(start) and path.endswith("']"):
+            value = mapping(metadata.get(member)).get(path[len(start) : -2])
+            return value if type(value) is str else None
+    return None

@@ -1,0 +1,198 @@
+"""KubeRay: Serve applications in a YAML string, and jobs with a runtime environment."""
+
+import re
+from collections.abc import Mapping
+
+from weighmaster.core import references
+from weighmaster.core.detect.context import Context
+from weighmaster.core.detect.environment import is_variable
+from weighmaster.core.detect.kinds.plan import Plan, process_of, uri
+from weighmaster.core.detect.paths import below
+from weighmaster.core.detect.reading import Json, at, items, mapping, text
+from weighmaster.core.detect.runtimes import of_image
+from weighmaster.core.detect.sink import Sink
+from weighmaster.core.detect.yamltree import parse_text
+from weighmaster.core.values import ModelReference, Process, Role, Setting
+
+GROUP = "ray.io"
+MAX_NODES = 20_000
+
+_VARIABLE = re.compile(r"(?:\A|_)MODEL(?:_(?:ID|PATH|NAME|SOURCE|URI|REPO|NAME_OR_PATH))?\Z|\AHF_MODEL|_MODEL_ID\Z")
+_WEIGHTY = re.compile(
+    r"model|llm|vllm|falcon|bert|llama|gemma|qwen|mistral|diffusion|whisper|mobilenet|resnet|gpt|"
+    r"transformer|torch|generat|embed|finetuned|infer|translat|summar|stable|classif|chat|detect",
+    re.IGNORECASE,
+)
+_SECRET_WORDS = ("NAME", "SERVED", "ALIAS")
+
+
+def service(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
+    """``RayService``: read ``serveConfigV2``."""
+    del context
+    path = below(None, "spec", "serveConfigV2")
+    configuration = at(document, "spec", "serveConfigV2")
+    tree = parse_text(configuration) if type(configuration) is str else configuration
+    if type(tree) is not dict:
+        image = _image(document, "rayClusterConfig")
+        if configuration:
+            reference = references.unresolved("serveConfigV2 cannot be read")
+        elif of_image(image) is not None or "llm" in image:
+            reference = references.dynamic("ray")
+        else:
+            return Plan()
+        sink.add(reference, Role.BASE, path, process_of("ray-serve"), "Serve application")
+        return Plan()
+    applications = items(tree.get("applications")) or [tree]
+    accelerated = "nvidia.com/gpu" in str(at(document, "spec", "rayClusterConfig", "workerGroupSpecs"))[:20_000]
+    for application in applications:
+        _application(mapping(application), sink, accelerated)
+    return Plan()
+
+
+def _application(application: dict[str, Json], sink: Sink, accelerated: bool) -> None:
+    path = below(None, "spec", "serveConfigV2")
+    process = _process(application)
+    before = len(sink.uses)
+    _models(application, sink, process)
+    if len(sink.uses) == before:
+        _variables(application, sink, process)
+    if len(sink.uses) == before:
+        entry = text(application.get("import_path"))
+        about = f"{entry} {text(application.get('name'))} {text(application.get('route_prefix'))} " + " ".join(
+            text(mapping(d).get("name")) for d in items(application.get("deployments"))
+        ) + " ".join(_packages(application))
+        if _WEIGHTY.search(about):
+            sink.add(
+                references.unresolved(entry or "Serve application"), Role.BASE, path, process,
+                "Serve application whose code names the model",
+            )  # fmt: skip
+
+
+def _packages(application: dict[str, Json]) -> list[str]:
+    pip = at(application, "runtime_env", "pip")
+    return [text(package) for package in items(pip)]
+
+
+def _process(application: dict[str, Json]) -> Process:
+    found = process_of("ray-serve", {"env": at(application, "runtime_env", "env_vars")})
+    if "trust_remote_code" in str(application)[:100_000]:
+        for key, value in _walk(application):
+            if key == "trust_remote_code" and value is not False and value != "false":
+                return Process(
+                    runtime="ray-serve", remote_code=Setting.ON,
+                    origin_overrides=found.origin_overrides,
+                )  # fmt: skip
+    return found
+
+
+def _walk(tree: Json) -> list[tuple[str, Json]]:
+    """Every key and value of a tree, without recursion."""
+    found: list[tuple[str, Json]] = []
+    stack = [tree]
+    while stack and len(found) < MAX_NODES:
+        value = stack.pop()
+        if type(value) is dict:
+            for key, inner in value.items():
+                found.append((key, inner))
+                if type(inner) in (dict, list):
+                    stack.append(inner)
+        elif type(value) is list:
+            stack.extend(inner for inner in value if type(inner) in (dict, list))
+    return found
+
+
+def _models(application: dict[str, Json], sink: Sink, process: Process) -> None:
+    """``model_loading_config`` and the engine's own options."""
+    path = below(None, "spec", "serveConfigV2")
+    for key, value in _walk(application.get("args")):
+        if key == "model_loading_config" and type(value) is dict:
+            source = value.get("model_source")
+            if type(source) is dict:
+                source = source.get("bucket_uri") or source.get("uri")
+            _add(text(source) or text(value.get("model_id")), Role.BASE, path, process, sink)
+            tokenizer = value.get("tokenizer_source")
+            _add(text(tokenizer), Role.TOKENIZER, path, process, sink)
+        elif key in ("tokenizer", "tokenizer_path"):
+            _add(text(value), Role.TOKENIZER, path, process, sink)
+        elif key == "speculative_config" and type(value) is dict:
+            _add(text(value.get("model")), Role.DRAFT, path, process, sink)
+        elif key == "lora_config" and type(value) is dict:
+            _add(text(value.get("dynamic_lora_loading_path")), Role.ADAPTER, path, process, sink)
+        elif key in ("model", "model_name_or_path", "model_path", "hf_model_id") and type(value) is str:
+            _add(value, Role.BASE, path, process, sink)
+
+
+def _variables(application: dict[str, Json], sink: Sink, process: Process) -> None:
+    path = below(None, "spec", "serveConfigV2")
+    places = [mapping(at(application, "runtime_env", "env_vars"))]
+    for deployment in items(application.get("deployments")):
+        places.append(
+            mapping(at(deployment, "ray_actor_options", "runtime_env", "env_vars"))
+        )
+        places.append(mapping(mapping(deployment).get("user_config")))
+    for place in places:
+        for name, value in place.items():
+            if type(name) is str and _VARIABLE.search(name.upper()) and "SERVED" not in name.upper():
+                spelt = text(value)
+                if "/" in spelt or is_variable(spelt):
+                    _add(spelt, Role.BASE, path, process, sink)
+
+
+def _add(value: str, role: Role, path: object, process: Process, sink: Sink) -> None:
+    reference = named(value)
+    if reference is not None:
+        sink.add(reference, role, path, process, "Serve configuration")  # type: ignore[arg-type]
+
+
+def named(value: str) -> ModelReference | None:
+    """A model source: a repository, a URI, or something only the pod knows."""
+    if not value:
+        return None
+    return uri(value, hub="hf")
+
+
+def job(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
+    """``RayJob``: a batch job that serves itself a model, if its environment names one."""
+    del context
+    spec = mapping(document.get("spec"))
+    tree = mapping(parse_text(text(spec.get("runtimeEnvYAML"))))
+    process = process_of("ray", {"env": tree.get("env_vars")})
+    image = _image(document, "rayClusterSpec")
+    entry = text(spec.get("entrypoint"))
+    training = re.search(r"train|fine-?_?tun|sft|dpo|grpo", entry, re.IGNORECASE)
+    if not training:
+        for name, value in mapping(tree.get("env_vars")).items():
+            spelt = text(value)
+            if type(name) is str and _VARIABLE.search(name.upper()) and "/" in spelt:
+                reference = named(spelt)
+                if reference is not None:
+                    sink.add(
+                        reference, Role.BASE, below(None, "spec", "runtimeEnvYAML"), process,
+                        f"RayJob {name}",
+                    )  # fmt: skip
+    del image
+    return Plan()
+
+
+def cluster(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
+    """``RayCluster``: with a serving engine in its image, models come with applications later."""
+    del context
+    image = _image(document, "")
+    lowered = image.lower()
+    if ("vllm" in lowered or "ray-llm" in lowered) and "verl" not in lowered and "train" not in lowered:
+        path = below(None, "spec", "headGroupSpec", "template", "spec", "containers", 0, "image")
+        sink.add(references.dynamic("ray"), Role.BASE, path, process_of("ray"), "Ray with an engine")
+    return Plan()
+
+
+def _image(document: Mapping[str, Json], member: str) -> str:
+    base = at(document, "spec", member) if member else document.get("spec")
+    containers = items(at(base, "headGroupSpec", "template", "spec", "containers"))
+    return text(mapping(containers[0] if containers else None).get("image"))
+
+
+HANDLERS = {
+    (GROUP, "RayService"): service,
+    (GROUP, "RayJob"): job,
+    (GROUP, "RayCluster"): cluster,
+}

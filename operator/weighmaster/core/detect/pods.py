@@ -1,0 +1,494 @@
+"""Reading one pod: which of its containers load weights, and which weights."""
+
+import re
+from collections.abc import Mapping
+
+from weighmaster.core import references
+from weighmaster.core.detect import custom, downloaders, naming, scripts
+from weighmaster.core.detect.command import QUIET, CommandReader, Invocation
+from weighmaster.core.detect.containers import Container
+from weighmaster.core.detect.context import Context
+from weighmaster.core.detect.environment import Surroundings
+from weighmaster.core.detect.gate import is_interesting
+from weighmaster.core.detect.paths import Path, below
+from weighmaster.core.detect.reading import Json, items, mapping, text
+from weighmaster.core.detect.runtimes import (
+    classic,
+    is_harmless_image,
+    is_server,
+    language,
+    of_image,
+    of_program,
+)
+from weighmaster.core.detect.runtimes.table import Runtime
+from weighmaster.core.detect.servers import Server, remote_code_in, stronger
+from weighmaster.core.detect.sink import Sink
+from weighmaster.core.detect.volumes import Download, Volumes
+from weighmaster.core.values import ModelReference, Process, Role
+
+CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
+
+_INITIALIZER = re.compile(r"storage-initializer")
+_ADAPTER = re.compile(r"lora|adapter", re.IGNORECASE)
+
+
+class Pod:
+    """A pod template and where it stands."""
+
+    __slots__ = ("aliases", "around", "hint", "kind", "path", "single", "spec", "standing_in")
+
+    def __init__(
+        self, spec: Mapping[str, Json], path: Path, around: Surroundings, kind: str
+    ) -> None:
+        self.spec = spec
+        self.path = path
+        self.around = around
+        self.kind = kind
+        self.aliases: dict[str, ModelReference] = {}
+        """Paths at which a controller provides a model that the object names elsewhere."""
+        self.hint: Runtime | None = None
+        """The runtime that containers without a command belong to, where the kind tells."""
+        self.single: tuple[dict[str, Json], Path] | None = None
+        """The only container, where the mapping holds it without a list."""
+        self.standing_in: ModelReference | None = None
+        """What a server that names no model loads, where the kind tells."""
+
+
+def around(document: Mapping[str, Json], metadata: Json, context: Context) -> Surroundings:
+    """The surroundings of a pod template in ``document``."""
+    namespace = text(mapping(document.get("metadata")).get("namespace"))
+    return Surroundings(context, namespace, mapping(metadata))
+
+
+def read(pod: Pod, sink: Sink) -> None:
+    """Add every model use of ``pod``."""
+    spec = pod.spec
+    found: list[Container] = []
+    interesting = False
+    if pod.single is not None:
+        container, path = pod.single
+        interesting = is_interesting(container, pod.hint is not None)
+        found.append(Container(container, path, pod.around))
+    for name in CONTAINER_LISTS if pod.single is None else ():
+        listed = spec.get(name)
+        if type(listed) is not list:
+            continue
+        for index, container in enumerate(listed):
+            if type(container) is dict:
+                if not interesting:
+                    interesting = is_interesting(container, pod.hint is not None)
+                found.append(Container(container, ((pod.path, name), index), pod.around))
+    volumes = spec.get("volumes")
+    if not interesting and not _carry_models(volumes):
+        return
+    _PodReader(pod, found, sink).read()
+
+
+def _carry_models(volumes: Json) -> bool:
+    if type(volumes) is not list:
+        return False
+    return any(
+        type(volume) is dict and ("image" in volume or "csi" in volume) for volume in volumes
+    )
+
+
+class _View:
+    """What one container runs."""
+
+    __slots__ = ("commands", "container", "invocations", "served")
+
+    def __init__(self, container: Container, commands: CommandReader) -> None:
+        self.container = container
+        self.commands = commands
+        self.invocations: list[tuple[Invocation, Path]] = []
+        self.served = False
+
+
+class _PodReader:
+    def __init__(self, pod: Pod, containers: list[Container], sink: Sink) -> None:
+        self.pod = pod
+        self.sink = sink
+        self.volumes = Volumes(pod.spec.get("volumes"), pod.aliases)
+        self.views = [self._view(container) for container in containers]
+
+    def read(self) -> None:
+        for view in self.views:
+            self._collect_downloads(view)
+        for view in self.views:
+            self._serve(view)
+        for view in self.views:
+            if not view.served:
+                self._guess(view)
+        self._volumes()
+        self._leftovers()
+
+    def _view(self, container: Container) -> _View:
+        files: dict[str, str] = {}
+
+        def file_at(path: str) -> str | None:
+            return self._file(container, path)
+
+        commands = CommandReader(container.environment, file_at, is_server)
+        commands.files = files
+        view = _View(container, commands)
+        elements = container.elements
+        if elements:
+            if container.arguments_from == 0 and elements[0][:1] == "-":
+                self._only_arguments(view)
+            else:
+                view.invocations = [(found, None) for found in commands.read(elements)]
+        for words, path in container.hooks():
+            view.invocations += [(found, path) for found in commands.read(words)]
+        return view
+
+    @staticmethod
+    def _only_arguments(view: _View) -> None:
+        """Arguments of an entrypoint; a server may still stand among them."""
+        for index, word in enumerate(view.container.elements):
+            if word[:1] not in ("-", "{") and is_server(word.rpartition("/")[2]):
+                words = view.container.elements
+                back = 1 if words[index - 1] == "-m" else 0
+                if back or word.rpartition("/")[2] not in ("ray", "max", "tabby"):
+                    view.invocations += [
+                        (found, None) for found in view.commands.read(words[index:], index)
+                    ]
+                    return
+
+    def _file(self, container: Container, path: str) -> str | None:
+        """The text of a file that a ConfigMap puts at ``path``, where it is known."""
+        context = self.pod.around.context
+        if not context.config_maps or not path.startswith("/"):
+            return None
+        location = self.volumes.locate(container, path)
+        if location is None or location.volume not in self.volumes.by_name:
+            return None
+        volume, _ = self.volumes.by_name[location.volume]
+        sources = [mapping(volume.get("configMap"))] + [
+            mapping(mapping(source).get("configMap"))
+            for source in items(mapping(volume.get("projected")).get("sources"))
+        ]
+        inside = location.inside.lstrip("/")
+        for source in sources:
+            name = text(source.get("name"))
+            data = context.config_map(self.pod.around.namespace, name) if name else None
+            if data is None:
+                continue
+            listed = items(source.get("items"))
+            key = next(
+                (text(mapping(item).get("key")) for item in listed
+                 if text(mapping(item).get("path")) == inside),
+                inside,
+            )  # fmt: skip
+            if key in data:
+                return data[key]
+        return None
+
+    # Downloads.
+
+    def _collect_downloads(self, view: _View) -> None:
+        container = view.container
+        for invocation, hook in view.invocations:
+            if not downloaders.is_downloader(invocation.program):
+                continue
+            place = naming.Place(container, invocation.environment, self.volumes)
+            path = hook or self._path(container, invocation)
+            for download in downloaders.read(invocation, place, path):
+                self._keep(container, download)
+        for snippet in view.commands.code:
+            place = naming.Place(container, snippet.environment, self.volumes)
+            path = container.element_path(snippet.origin)
+            for found in scripts.read(snippet, place):
+                if found.fetching:
+                    self._keep(
+                        container, Download(found.reference, found.destination, path, found.call)
+                    )
+        if _INITIALIZER.search(container.image) and container.elements:
+            place = naming.Place(container, container.environment, self.volumes)
+            words = [container.environment.expand(word) for word in container.elements]
+            for download in downloaders.pairs(words, place, container.element_path):
+                self._keep(container, download)
+
+    def _keep(self, container: Container, download: Download) -> None:
+        download.container = container
+        if download.destination.startswith("/"):
+            location = self.volumes.locate(container, download.destination)
+            if location is not None:
+                download.place = (location.volume, location.inside)
+        self.volumes.downloads.append(download)
+
+    @staticmethod
+    def _path(container: Container, invocation: Invocation) -> Path:
+        if invocation.origins:
+            return container.element_path(invocation.origins[0])
+        return container.element_path(0)
+
+    # Servers.
+
+    def _serve(self, view: _View) -> None:
+        for invocation, hook in view.invocations:
+            if invocation.program in QUIET:
+                continue
+            match = of_program(invocation.program, invocation.words, invocation.path)
+            if match is not None:
+                runtime, skip = match
+                self._start(view, runtime, invocation, skip, hook)
+            elif invocation.program == "ollama":
+                self._ollama(view, invocation, hook)
+        self._code(view)
+        if view.commands.exhausted:
+            self._unread(view)
+
+    def _start(
+        self, view: _View, runtime: Runtime, invocation: Invocation, skip: int, hook: Path
+    ) -> None:
+        container = view.container
+        view.served = True
+        fallback = hook or self._path(container, invocation)
+        if not invocation.words and hook is None:
+            fallback = container.element_path(max(0, len(container.elements) - 1))
+        server = Server(runtime, container, invocation.environment, self.volumes, fallback)
+        server.read(invocation.words[skip:], invocation.origins[skip:], self._texts(view))
+        server.read_variables()
+        self._remote_texts(server, view)
+        server.report(self.sink, self._default(runtime, container, server))
+
+    def _texts(self, view: _View) -> dict[str, str]:
+        return _Files(view.commands.files, view.commands.file_at)
+
+    def _remote_texts(self, server: Server, view: _View) -> None:
+        for content in view.commands.files.values():
+            server.remote = stronger(server.remote, remote_code_in(content))
+
+    def _default(
+        self, runtime: Runtime, container: Container, server: Server
+    ) -> ModelReference | None:
+        """What a runtime that is told nothing loads."""
+        if self.pod.standing_in is not None:
+            return self.pod.standing_in
+        if runtime.absent == "nothing":
+            return None
+        if runtime.directory:
+            directory = runtime.directory.replace(
+                "$MODEL_NAME", server.environment.get("MODEL_NAME") or "model"
+            )
+            location = self.volumes.locate(container, directory)
+            if location is not None or self.volumes.aliases:
+                found = self.volumes.resolve(container, directory)
+                if found:
+                    return found[0]
+        if runtime.absent == "dynamic":
+            return references.dynamic(runtime.name)
+        if runtime.absent == "default":
+            return references.default(runtime.name)
+        if runtime.absent == "image" and container.image:
+            if runtime is language.NIM:
+                return references.image(container.image, "nim")
+            return references.image_embedded(container.image)
+        if runtime is language.VLLM and container.environment.origin("MODEL"):
+            return references.unresolved(container.environment.origin("MODEL") or "")
+        return references.unresolved(f"{runtime.name} without a model")
+
+    def _ollama(self, view: _View, invocation: Invocation, hook: Path) -> None:
+        words = [word for word in invocation.words if word[:1] != "-"]
+        if words[:1] == ["serve"]:
+            view.served = True
+            pulls = any(d.destination == "ollama:" for d in self.volumes.downloads)
+            if not pulls:
+                self._dynamic(view, language.OLLAMA, hook or self._path(view.container, invocation))
+        elif words[:1] in (["pull"], ["run"]):
+            view.served = True
+
+    def _dynamic(self, view: _View, runtime: Runtime, path: Path) -> None:
+        server = Server(runtime, view.container, view.container.environment, self.volumes, path)
+        server.read_variables()
+        server.report(self.sink, references.dynamic(runtime.name))
+
+    def _code(self, view: _View) -> None:
+        container = view.container
+        for snippet in view.commands.code:
+            place = naming.Place(container, snippet.environment, self.volumes)
+            runtime = Runtime(name="python")
+            server = Server(
+                runtime, container, snippet.environment, self.volumes,
+                container.element_path(snippet.origin),
+            )  # fmt: skip
+            server.remote = remote_code_in(snippet.code)
+            for found in scripts.read(snippet, place):
+                if not found.fetching:
+                    view.served = True
+                    self.sink.add(
+                        found.reference, Role.BASE, server.fallback, server.process(), found.call
+                    )
+
+    def _unread(self, view: _View) -> None:
+        view.served = True
+        path = view.container.element_path(0)
+        process = Process(runtime="unknown", container=view.container.name)
+        self.sink.add(
+            references.unresolved("script that is too long or too deeply nested to read"),
+            Role.BASE, path, process, "unreadable script",
+        )  # fmt: skip
+
+    # Containers whose command says nothing.
+
+    def _guess(self, view: _View) -> None:
+        container = view.container
+        image = container.image
+        runtime = of_image(image) if image else None
+        entrypoint = container.arguments_from == 0
+        if is_harmless_image(image):
+            return
+        if runtime is None and self.pod.hint is not None and entrypoint:
+            runtime = self.pod.hint
+        if runtime is not None:
+            if entrypoint:
+                self._entrypoint(view, runtime)
+            elif view.commands.scripts:
+                self._script(view, runtime)
+            if view.served:
+                return
+        for use in custom.read(
+            container, view.invocations, view.commands, self.pod.kind, self.volumes
+        ):
+            view.served = True
+            use.report(self.sink, use.default)
+
+    def _entrypoint(self, view: _View, runtime: Runtime) -> None:
+        """The image's own start, with the container's arguments."""
+        container = view.container
+        words = list(container.elements)
+        if words and words[0] in ("sleep", "bash", "sh", "tail") or _quiet(view):
+            return
+        environment = container.environment
+        words = [environment.expand(word) for word in words]
+        origins = list(range(len(words)))
+        while words and (
+            words[0] in ("serve", "vllm", "server", "--server", "start", "run", "exec")
+        ):
+            words, origins = words[1:], origins[1:]
+        view.served = True
+        if runtime is language.OLLAMA:
+            if not any(d.destination == "ollama:" for d in self.volumes.downloads):
+                self._dynamic(view, runtime, (container.path, "image"))
+            return
+        fallback: Path = (container.path, "image")
+        server = Server(runtime, container, environment, self.volumes, fallback)
+        server.read(words, origins, self._texts(view))
+        server.read_variables()
+        if runtime is language.VLLM or runtime is classic.JETSTREAM:
+            self._by_variable(server)
+        server.report(self.sink, self._default(runtime, container, server))
+
+    @staticmethod
+    def _by_variable(server: Server) -> None:
+        """Images that wrap a server pass the usual variables on to it."""
+        if any(role is Role.BASE for role, *_ in server.named):
+            return
+        for name in ("MODEL_ID", "MODEL_PATH", "MODEL", "HF_MODEL_ID", "MODEL_NAME", "VLLM_MODEL"):
+            environment = server.environment
+            if name in environment.values or name in environment.origins:
+                path = environment.paths.get(name, server.fallback)
+                server.named.append((Role.BASE, environment.get(name), path, name))
+                return
+
+    def _script(self, view: _View, runtime: Runtime) -> None:
+        """A server's image that starts a script we cannot see."""
+        script, origin = view.commands.scripts[0]
+        container = view.container
+        view.served = True
+        path = container.element_path(origin)
+        server = Server(runtime, container, container.environment, self.volumes, path)
+        server.read_variables()
+        if runtime is language.VLLM or runtime is language.SGLANG:
+            self._by_variable(server)
+        server.report(self.sink, references.unresolved(script.rpartition("/")[2]))
+
+    # What is left.
+
+    def _volumes(self) -> None:
+        for name, (volume, index) in self.volumes.by_name.items():
+            image = text(mapping(volume.get("image")).get("reference"))
+            csi = mapping(volume.get("csi"))
+            path = below(self.pod.path, "volumes", index)
+            artifact = text(
+                mapping(csi.get("volumeAttributes")).get("model.csi.modelpack.org/reference")
+            )
+            if text(csi.get("driver")) == "model.csi.modelpack.org" and artifact:
+                reference = references.image(artifact)
+                path = below(path, "csi", "volumeAttributes", "model.csi.modelpack.org/reference")
+            elif image and (_looks_like_model(image) or _looks_like_model(name)):
+                reference = references.image(image)
+                path = below(path, "image", "reference")
+            else:
+                continue
+            if not self.sink.names(reference):
+                process = Process(runtime="volume")
+                self.sink.add(reference, Role.BASE, path, process, "model volume")
+
+    def _leftovers(self) -> None:
+        serving = {view.container for view in self.views if view.served}
+        for download in self.volumes.downloads:
+            if download.used or download.role == "generic":
+                continue
+            container = download.container
+            about = f"{download.reference.canonical} {download.destination}"
+            ollama = download.destination == "ollama:"
+            if _ADAPTER.search(about):
+                role = Role.ADAPTER
+            else:
+                role = Role.BASE if ollama and self._keeps_serving(serving) else Role.FETCH
+            process = Process(
+                runtime="ollama" if ollama else "download",
+                container=container.name if container else None,
+            )
+            if container is not None:
+                place = Server(
+                    Runtime(name=process.runtime), container, container.environment, self.volumes,
+                    download.path,
+                )  # fmt: skip
+                process = place.process()
+            self.sink.add(download.reference, role, download.path, process, download.reason)
+
+    def _keeps_serving(self, serving: set[Container]) -> bool:
+        return bool(serving) and self.pod.kind not in ("Job", "CronJob")
+
+
+class _Files(dict[str, str]):
+    """Files by path: those a script wrote, then those that are mounted."""
+
+    def __init__(self, written: dict[str, str], mounted: object) -> None:
+        super().__init__(written)
+        self._mounted = mounted
+
+    def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        if key in self:
+            return self[key]
+        found = self._mounted(key) if callable(self._mounted) else None
+        return found if isinstance(found, str) else default
+
+
+def _quiet(view: _View) -> bool:
+    """Whether the arguments run something that is known to load nothing."""
+    for invocation, hook in view.invocations:
+        if (
+            hook is not None
+            or view.container.elements[:1]
+            and view.container.elements[0][:1] == "-"
+        ):
+            continue
+        if invocation.program in QUIET or downloaders.is_downloader(invocation.program):
+            return True
+        if invocation.program == "vllm" or invocation.program == "ray":
+            return True
+    return False
+
+
+_MODEL_IMAGE = re.compile(
+    r"model|weights|llama|qwen|mistral|gemma|granite|phi-?[0-9]|deepseek|bert|lora|gguf|safetensors|"
+    r"whisper|falcon|mixtral|llm|checkpoint|adapter|gpt|smollm|tokenizer|embed|kimi|glm|nemotron",
+    re.IGNORECASE,
+)
+
+
+def _looks_like_model(name: str) -> bool:
+    return bool(_MODEL_IMAGE.search(name))

@@ -1,0 +1,353 @@
+"""A command line (or an image's own start) of a known runtime, read as model uses."""
+
+import json
+import re
+import shlex
+
+from weighmaster.core import references
+from weighmaster.core.detect import naming
+from weighmaster.core.detect.containers import Container
+from weighmaster.core.detect.environment import Environment, has_variable
+from weighmaster.core.detect.options import Option, Scan, full_name, role_of, scan
+from weighmaster.core.detect.paths import Path
+from weighmaster.core.detect.runtimes.table import Runtime
+from weighmaster.core.detect.sink import Sink
+from weighmaster.core.detect.volumes import Volumes
+from weighmaster.core.detect.yamltree import parse_text
+from weighmaster.core.values import ModelReference, Process, Role, Setting
+
+OVERRIDES = (
+    "HF_ENDPOINT", "HF_HUB_ENDPOINT", "HUGGINGFACE_HUB_ENDPOINT", "NIM_REPOSITORY_OVERRIDE",
+    "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "S3_ENDPOINT", "S3_ENDPOINT_URL",
+    "VLLM_USE_MODELSCOPE", "SGLANG_USE_MODELSCOPE", "HF_REVISION", "MODELSCOPE_DOMAIN",
+    "RUNAI_STREAMER_S3_ENDPOINT", "LLAMA_ARG_HF_ENDPOINT", "MODEL_ENDPOINT",
+)  # fmt: skip
+"""Variables that change where a reference is fetched from."""
+
+_REMOTE_VARIABLES = ("TRUST_REMOTE_CODE", "HF_TRUST_REMOTE_CODE", "VLLM_TRUST_REMOTE_CODE")
+_REMOTE_TEXT = re.compile(
+    r"trust[-_]remote[-_]code[\"']?(?:\s{0,8}[:=]\s{0,8}[\"']?([A-Za-z0-9$({]+))?", re.IGNORECASE
+)
+_CONFIG_OPTIONS = frozenset({"config", "extra-llm-api-options", "llm-api-options", "config-file"})
+_TASKS = {
+    "embed": Role.EMBEDDING, "embedding": Role.EMBEDDING, "pooling": Role.EMBEDDING,
+    "score": Role.RERANKER, "reranker": Role.RERANKER, "rerank": Role.RERANKER,
+}  # fmt: skip
+_NAMED_MODULE = re.compile(r"[\w.@:-]+=(?=.)")
+
+
+class Server:
+    """One start of a server: its command line, its environment, and where both stand."""
+
+    def __init__(
+        self, runtime: Runtime, container: Container, environment: Environment, volumes: Volumes,
+        fallback: Path,
+    ) -> None:  # fmt: skip
+        self.runtime = runtime
+        self.container = container
+        self.environment = environment
+        self.place = naming.Place(container, environment, volumes)
+        self.fallback = fallback
+        self.named: list[tuple[Role, str, Path, str]] = []
+        self.revisions: dict[Role, str] = {}
+        self.file = ""
+        self.remote = Setting.OFF
+        self.adapters = Setting.OFF
+        self.load_format: str | None = None
+        self.task: Role | None = None
+        self.explicit = False
+
+    def read(self, words: list[str], origins: list[int], files: dict[str, str]) -> None:
+        """Take what the command line says."""
+        found = scan(words, origins, self.runtime)
+        paths = [self.container.element_path(option.origin) for option in found.options]
+        self._options(found, paths, files)
+        if self.runtime.positional:
+            for value, origin in found.positionals[:1]:
+                self._name(self.runtime.role, value, self.container.element_path(origin), "")
+            for option in found.options:
+                self._swallowed(option)
+        elif found.positionals and self.runtime.name in ("jetstream",):
+            for value, origin in found.positionals:
+                self._assignment(value, self.container.element_path(origin))
+
+    def _swallowed(self, option: Option) -> None:
+        """A word that an unknown option may not have wanted is what the server would load."""
+        if option.value is None or role_of(option.name, self.runtime) is not None:
+            return
+        if option.name in ("enforce", "trust", "enable-auto", "ray") and "/" in option.value:
+            self._name(
+                self.runtime.role, option.value, self.container.element_path(option.origin), ""
+            )
+
+    def _assignment(self, value: str, path: Path) -> None:
+        """``name=value`` without dashes (MaxText)."""
+        name, equals, rest = value.partition("=")
+        role = role_of(name.replace("_", "-"), self.runtime) if equals else None
+        if role is not None:
+            self._name(role, rest, path, name)
+
+    def _options(self, found: Scan, paths: list[Path], files: dict[str, str]) -> None:
+        for option, path in zip(found.options, paths, strict=True):
+            name = full_name(option.name, self.runtime)
+            value = option.value
+            role = role_of(name, self.runtime)
+            if role is not None:
+                self._reference(name, value or "", role, path)
+            elif name in self.runtime.remote_code or name == "trust-remote-code":
+                self.remote = stronger(self.remote, setting(value))
+            elif name in self.runtime.revisions and value:
+                self.revisions[self.runtime.revisions[name]] = value
+            elif name in self.runtime.files and value:
+                self.file = value
+            elif name in ("load-format", "weight-loader") and value:
+                self.load_format = value
+            elif name in ("task", "runner", "convert", "pooling-task") and value:
+                self.task = _TASKS.get(value, self.task)
+            elif name == "is-embedding":
+                self.task = Role.EMBEDDING
+            elif name in ("embeddings", "embedding") and self.runtime.name == "llama.cpp":
+                self.task = Role.EMBEDDING
+            elif name in ("reranking", "rerank") and self.runtime.name == "llama.cpp":
+                self.task = Role.RERANKER
+            elif name in self.runtime.adapters:
+                self.adapters = stronger(self.adapters, setting(value))
+            elif name == "model-loader-extra-config" and value:
+                self._loader(value, path)
+            elif name in _CONFIG_OPTIONS and value:
+                self._config(value, path, files)
+            elif name == "model-control-mode" and value == "explicit":
+                self.explicit = True
+            elif name == "hf-overrides" and value and "trust_remote_code" in value:
+                self.remote = Setting.ON
+
+    def _reference(self, name: str, value: str, role: Role, path: Path) -> None:
+        if name in self.runtime.documents:
+            self._document(value, role, path)
+        elif name in self.runtime.lists:
+            self._list(value, role, path)
+        elif value:
+            if self.runtime.name == "llama.cpp" and name in ("lora", "lora-scaled"):
+                for part in value.split(",")[:100]:
+                    file, colon, scale = part.rpartition(":")
+                    self._name(role, file if colon and scale[:1].isdigit() else part, path, name)
+                return
+            self._name(role, value, path, name)
+
+    def _document(self, value: str, role: Role, path: Path) -> None:
+        """A JSON value with a reference under ``model`` (``--speculative-config``)."""
+        document = _json(value)
+        if not isinstance(document, dict):
+            if value and has_variable(value):
+                self._name(role, value, path, "speculative configuration")
+            return
+        model = document.get("model")
+        if isinstance(model, str) and model not in ("ngram", "[ngram]"):
+            self._name(role, model, path, "speculative configuration")
+        revision = document.get("revision")
+        if isinstance(revision, str):
+            self.revisions[role] = revision
+        if document.get("trust_remote_code") is True:
+            self.remote = Setting.ON
+
+    def _list(self, value: str, role: Role, path: Path) -> None:
+        """``name=path``, JSON objects, or plain references, separated by commas or spaces."""
+        if value[:1] in "{[":
+            document = _json(value)
+            for entry in document if isinstance(document, list) else [document]:
+                if not isinstance(entry, dict):
+                    continue
+                reference = entry.get("path") or entry.get("local_path") or entry.get("lora_path")
+                if isinstance(reference, str):
+                    self._name(role, reference, path, "LoRA module")
+                elif "name" not in entry and "lora_name" not in entry:
+                    for inner in entry.values():
+                        if isinstance(inner, str):
+                            self._name(role, inner, path, "LoRA module")
+            return
+        for part in value.split(",")[:200]:
+            match = _NAMED_MODULE.match(part)
+            name = part[match.end() :] if match else part
+            if self.runtime.name == "torchserve" and name in ("all", "ALL"):
+                continue
+            self._name(role, name, path, "LoRA module" if role is Role.ADAPTER else "model list")
+
+    def _loader(self, value: str, path: Path) -> None:
+        document = _json(value)
+        if isinstance(document, dict):
+            uri = document.get("tensorizer_uri") or document.get("model_uri")
+            if isinstance(uri, str):
+                self._name(Role.BASE, uri, path, "tensorizer")
+
+    def _config(self, value: str, path: Path, files: dict[str, str]) -> None:
+        """A configuration file: the same options by name, where its text is known."""
+        content = files.get(value)
+        if content is None:
+            if self.runtime.name in ("vllm", "aphrodite") and has_model_config(self):
+                self.named.append((Role.BASE, "", path, f"configuration file {value}"))
+            return
+        self.remote = stronger(self.remote, remote_code_in(content))
+        document = parse_text(content)
+        if not isinstance(document, dict):
+            return
+        words = []
+        for key, inner in document.items():
+            if isinstance(key, str) and key not in ("config", "cli-config"):
+                inner = json.dumps(inner) if isinstance(inner, dict) else inner
+                if isinstance(inner, list):
+                    words += [f"--{key}", *[str(item) for item in inner if isinstance(item, str)]]
+                elif isinstance(inner, bool):
+                    words += [f"--{key}={str(inner).lower()}"]
+                elif isinstance(inner, str):
+                    words += [f"--{key}={inner}"]
+        found = scan(words, [0] * len(words), self.runtime)
+        self._options(found, [path] * len(found.options), {})
+
+    def read_variables(self) -> None:
+        """Take what the environment says."""
+        environment = self.environment
+        for name in self.runtime.extra:
+            value = environment.values.get(name)
+            if value:
+                words = split(value)
+                path = environment.paths.get(name, self.fallback)
+                found = scan(words, [0] * len(words), self.runtime)
+                self._options(found, [path] * len(found.options), {})
+        known = environment.values
+        for table_name, role in self.runtime.variables.items():
+            if table_name in known or table_name in environment.origins:
+                value = environment.get(table_name)
+                path = environment.paths.get(table_name, self.fallback)
+                if role is Role.ADAPTER:
+                    self._list(value, role, path)
+                elif self._ask(role):
+                    self._name(role, value, path, table_name)
+        for table_name, role in self.runtime.revisions.items():
+            if table_name.isupper() and known.get(table_name):
+                self.revisions.setdefault(role, known[table_name])
+        for table_name in self.runtime.files:
+            if table_name.isupper() and known.get(table_name):
+                self.file = known[table_name]
+        for table_name in (*_REMOTE_VARIABLES, *self.runtime.remote_code):
+            if table_name in known or table_name in environment.origins:
+                self.remote = stronger(self.remote, setting(environment.get(table_name)))
+        for table_name in self.runtime.adapters:
+            if table_name in known or table_name in environment.origins:
+                self.adapters = stronger(self.adapters, setting(environment.get(table_name)))
+
+    def _ask(self, role: Role) -> bool:
+        """Whether the environment still has a say: options win over variables."""
+        return not any(named[0] is role for named in self.named)
+
+    def _name(self, role: Role, value: str, path: Path, how: str) -> None:
+        self.named.append((role, value, path, how))
+
+    def process(self) -> Process:
+        """How the server is set up."""
+        values, origins = self.environment.values, self.environment.origins
+        overrides = tuple(name for name in OVERRIDES if values.get(name) or name in origins)
+        return Process(
+            runtime=self.runtime.name,
+            container=self.container.name,
+            remote_code=self.remote,
+            runtime_adapters=self.adapters,
+            origin_overrides=overrides,
+            load_format=self.load_format,
+        )
+
+    def report(self, sink: Sink, default: ModelReference | None) -> None:
+        """Add the uses; ``default`` is what the server loads when it names nothing."""
+        process = self.process()
+        based = False
+        for role, value, path, how in self.named:
+            if not value and how.startswith("configuration file"):
+                found = [references.unresolved(how.removeprefix("configuration "))]
+            elif self.explicit:
+                found = [references.dynamic(self.runtime.name)]
+            else:
+                found = naming.read(value, self._bare(how), self.place)
+            if role is self.runtime.role or role is Role.BASE:
+                role = self.task or role
+                based = based or bool(found)
+            for reference in found:
+                sink.add(self._pin(reference, role), role, path, process, self._why(how))
+        if not based and default is not None:
+            sink.add(
+                default, self.task or self.runtime.role, self.fallback, process,
+                f"{self.runtime.name} without a model name",
+            )  # fmt: skip
+
+    def _bare(self, how: str) -> str:
+        if self.runtime.name != "llama.cpp":
+            return self.runtime.bare
+        return "hub" if "hf" in how or "HF" in how or "docker" in how else "path"
+
+    def _why(self, how: str) -> str:
+        name = self.runtime.name
+        if not how:
+            return f"{name} model argument"
+        return f"{name} {how}" if how[0].isupper() or " " in how else f"{name} --{how}"
+
+    def _pin(self, reference: ModelReference, role: Role) -> ModelReference:
+        if reference.scheme not in ("hf", "modelscope") or not reference.known:
+            return reference
+        revision = reference.revision or self.revisions.get(role)
+        if role in (Role.EMBEDDING, Role.RERANKER):
+            revision = revision or self.revisions.get(Role.BASE)
+        if not revision and not self.file:
+            return reference
+        repository = reference.location.partition("://")[2]
+        read = references.hugging_face if reference.scheme == "hf" else references.modelscope
+        pinned = read(repository, revision, reference.file or (self.file or None))
+        return references.unexpanded(pinned) if has_variable(pinned.canonical) else pinned
+
+
+def has_model_config(server: Server) -> bool:
+    """Whether a configuration file may name the model: nothing else has so far."""
+    return not any(role is Role.BASE for role, *_ in server.named)
+
+
+def setting(value: str | None) -> Setting:
+    """A switch by its value; a switch without one is on."""
+    if value is None:
+        return Setting.ON
+    lowered = value.strip().lower()
+    if lowered in ("false", "0", "no", "off", "n", "f", ""):
+        return Setting.OFF
+    return Setting.UNKNOWN if has_variable(value) or lowered.startswith("$") else Setting.ON
+
+
+def stronger(one: Setting, other: Setting) -> Setting:
+    """On wins over unknown, unknown over off."""
+    if Setting.ON in (one, other):
+        return Setting.ON
+    return Setting.UNKNOWN if Setting.UNKNOWN in (one, other) else Setting.OFF
+
+
+def remote_code_in(text: str) -> Setting:
+    """Whether code or a configuration file switches remote code on."""
+    found = Setting.OFF
+    if "trust" not in text.lower():
+        return found
+    for match in _REMOTE_TEXT.finditer(text):
+        if match[1] is not None:
+            found = stronger(found, setting(match[1]))
+    return found
+
+
+def split(text: str) -> list[str]:
+    """Words of a string of arguments."""
+    try:
+        return shlex.split(text[:65_536])
+    except ValueError:
+        return text[:65_536].split()
+
+
+def _json(value: str) -> object:
+    if len(value) > 65_536 or value.count("[") + value.count("{") > 500:
+        return None
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        # Shells and templates leave quotes behind; YAML reads what JSON refuses.
+        return parse_text(value.replace("\\n", " ").replace('\\"', '"').strip("'\""))

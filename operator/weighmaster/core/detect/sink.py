@@ -1,0 +1,70 @@
+"""Collecting model uses."""
+
+from weighmaster.core.detect.paths import Path, render
+from weighmaster.core.values import ModelReference, ModelUse, Process, Role
+
+MAX_USES = 500
+"""Uses that one object may have; more are one further use with unknown weights."""
+
+
+class Sink:
+    """The uses found so far, each once."""
+
+    __slots__ = ("_seen", "full", "uses")
+
+    def __init__(self) -> None:
+        self.uses: list[ModelUse] = []
+        self._seen: set[tuple[str, Role, str]] = set()
+        self.full = False
+
+    def add(
+        self, reference: ModelReference, role: Role, path: Path, process: Process, reason: str
+    ) -> None:
+        """Add a use unless the same field has already given it."""
+        spelt = render(path)
+        key = (reference.canonical, role, spelt)
+        if key in self._seen:
+            return
+        if len(self.uses) >= MAX_USES:
+            self._overflow(process)
+            return
+        self._seen.add(key)
+        if reference.scheme == "http":
+            process = with_override(process, "http")
+        self.uses.append(
+            ModelUse(reference=reference, role=role, path=spelt, process=process, reason=reason)
+        )
+
+    def _overflow(self, process: Process) -> None:
+        if self.full:
+            return
+        self.full = True
+        from weighmaster.core import references  # noqa: PLC0415
+
+        self.uses.append(
+            ModelUse(
+                reference=references.unresolved("more models than one object may name"),
+                role=Role.BASE,
+                path="",
+                process=process,
+                reason="too many references",
+            )
+        )
+
+    def names(self, reference: ModelReference) -> bool:
+        """Whether some use already has this reference."""
+        return any(use.reference.canonical == reference.canonical for use in self.uses)
+
+
+def with_override(process: Process, name: str) -> Process:
+    """``process`` with one more origin override."""
+    if name in process.origin_overrides:
+        return process
+    return Process(
+        runtime=process.runtime,
+        container=process.container,
+        remote_code=process.remote_code,
+        runtime_adapters=process.runtime_adapters,
+        origin_overrides=(*process.origin_overrides, name),
+        load_format=process.load_format,
+    )

@@ -1,0 +1,177 @@
+"""What lies at a path inside a container: volumes, and what other containers put there."""
+
+from posixpath import normpath
+
+from weighmaster.core import references
+from weighmaster.core.detect.containers import Container
+from weighmaster.core.detect.paths import Path
+from weighmaster.core.detect.reading import Json, items, mapping, text
+from weighmaster.core.values import ModelReference
+
+
+class Download:
+    """Something that a container fetches to a path."""
+
+    __slots__ = ("container", "destination", "place", "path", "reason", "reference", "role", "used")
+
+    def __init__(
+        self, reference: ModelReference, destination: str, path: Path, reason: str
+    ) -> None:
+        self.reference = reference
+        self.destination = destination
+        self.path = path
+        self.reason = reason
+        self.container: Container | None = None
+        self.place: tuple[str, str] | None = None
+        self.role = ""
+        self.used = False
+
+
+class Location:
+    """A path inside a volume."""
+
+    __slots__ = ("inside", "volume")
+
+    def __init__(self, volume: str, inside: str) -> None:
+        self.volume = volume
+        self.inside = inside
+
+
+class Volumes:
+    """The volumes of one pod, by name."""
+
+    def __init__(self, volumes: Json, aliases: dict[str, ModelReference] | None = None) -> None:
+        self.by_name: dict[str, tuple[dict[str, Json], int]] = {}
+        for index, volume in enumerate(items(volumes)):
+            name = text(mapping(volume).get("name"))
+            if name:
+                self.by_name[name] = (volume, index)
+        self.aliases = aliases or {}
+        self.downloads: list[Download] = []
+
+    def locate(self, container: Container, path: str) -> Location | None:
+        """The volume that the longest mount over ``path`` shows, and the path inside it."""
+        clean = normpath(path)
+        best, found = -1, None
+        for mount in container.mounts:
+            if type(mount) is not dict:
+                continue
+            at = text(mount.get("mountPath")) or text(mount.get("mountPoint"))
+            if not at:
+                continue
+            at = normpath(at)
+            if not is_below(clean, at) or len(at) <= best:
+                continue
+            sub = text(mount.get("subPath")) or text(mount.get("subPathExpr"))
+            inside = normpath(f"/{sub}/{clean[len(at) :]}" if at != "/" else f"/{sub}/{clean}")
+            best, found = len(at), Location(text(mount.get("name")), _single(inside))
+        return found
+
+    def resolve(
+        self, container: Container, path: str, *, written: bool = True
+    ) -> list[ModelReference]:
+        """The references that ``path`` stands for; empty where it is the container's own."""
+        for alias, reference in self.aliases.items():
+            if is_below(normpath(path), alias):
+                return [reference]
+        location = self.locate(container, path)
+        if written:
+            fetched = self._fetched(container, path, location)
+            if fetched:
+                return fetched
+        if location is None:
+            return []
+        return [self.reference(location)]
+
+    def _fetched(
+        self, container: Container, path: str, location: Location | None
+    ) -> list[ModelReference]:
+        """References of the downloads that made what lies at ``path``."""
+        over: list[tuple[int, Download]] = []
+        under: list[Download] = []
+        for download in self.downloads:
+            if location is not None and download.place is not None:
+                if download.place[0] != location.volume:
+                    continue
+                here, there = location.inside, download.place[1]
+            elif download.container is container and location is None:
+                here, there = normpath(path), normpath(download.destination)
+            else:
+                continue
+            if is_below(here, there):
+                over.append((len(there), download))
+            elif is_below(there, here):
+                under.append(download)
+        if not over:
+            found = under
+        else:
+            longest = max(length for length, _ in over)
+            found = [download for length, download in over if length == longest]
+            tail = normpath(path).rpartition("/")[2]
+            exact = [d for d in found if d.reference.location.rstrip("/").endswith("/" + tail)]
+            found = exact or found
+        for download in found:
+            download.used = True
+        return [download.reference for download in found]
+
+    def reference(self, location: Location) -> ModelReference:
+        """What a path inside a volume is, by the source of the volume."""
+        if location.volume not in self.by_name:
+            # A volumeClaimTemplate of a StatefulSet, or a volume that a controller adds.
+            return references.volume_claim(location.volume, location.inside)
+        volume, _ = self.by_name[location.volume]
+        inside = location.inside
+        claim = mapping(volume.get("persistentVolumeClaim"))
+        if claim:
+            return references.volume_claim(text(claim.get("claimName")), inside)
+        host = mapping(volume.get("hostPath"))
+        if host:
+            return references.host_path(f"{text(host.get('path')).rstrip('/')}{inside}")
+        image = mapping(volume.get("image"))
+        if image:
+            return references.image(text(image.get("reference")))
+        csi = mapping(volume.get("csi"))
+        if csi:
+            return _csi(csi, inside)
+        nfs = mapping(volume.get("nfs"))
+        if nfs:
+            where = f"{text(nfs.get('server'))}{text(nfs.get('path')).rstrip('/')}{inside}"
+            return references.parse(f"nfs://{where}")
+        kind = next((key for key in volume if key != "name"), "volume")
+        return references.unresolved(f"{inside} ({kind} {location.volume})")
+
+
+def _csi(csi: dict[str, Json], inside: str) -> ModelReference:
+    attributes = mapping(csi.get("volumeAttributes"))
+    reference = text(attributes.get("model.csi.modelpack.org/reference"))
+    if reference:
+        return references.image(reference)
+    below = "" if inside == "/" else inside
+    bucket = text(attributes.get("bucketName")) or text(attributes.get("bucket"))
+    driver = text(csi.get("driver"))
+    if bucket:
+        options = text(attributes.get("mountOptions"))
+        only = next((o[9:] for o in options.split(",") if o.startswith("only-dir:")), "")
+        only = f"/{only.strip('/')}" if only.strip("/") else ""
+        scheme = "gs" if "gcs" in driver else "tos" if "tos" in driver else "s3"
+        return tentative(references.parse(f"{scheme}://{bucket}{only}{below}"), bucket + below)
+    container = text(attributes.get("containerName"))
+    if container:
+        account = text(attributes.get("storageAccount")) or text(attributes.get("storageaccount"))
+        return references.parse(f"az://{account}/{container}{below}")
+    return references.unresolved(f"csi {driver or 'volume'}{inside}")
+
+
+def tentative(reference: ModelReference, spelling: str) -> ModelReference:
+    """Mark a reference that still holds a variable as not known."""
+    return references.unexpanded(reference) if "$" in spelling else reference
+
+
+def is_below(path: str, root: str) -> bool:
+    """Whether ``path`` is ``root`` or lies in it."""
+    return path == root or root == "/" or path.startswith(root.rstrip("/") + "/")
+
+
+def _single(path: str) -> str:
+    """POSIX keeps two leading slashes; a volume has one root."""
+    return "/" + path.lstrip("/")
