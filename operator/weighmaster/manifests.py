@@ -161,7 +161,9 @@ def _bytes(content: bytes, name: str) -> Iterator[Document]:
         yield Document(file=name, index=0, line=1, error=problem)
         return
     try:
-        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        text = content.decode(
+            "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        )
     except UnicodeDecodeError:
         problem = ManifestError(name, 0, 1, "neither UTF-8 nor UTF-16 text")
         yield Document(file=name, index=0, line=1, error=problem)

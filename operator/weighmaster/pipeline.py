@@ -101,13 +101,6 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
     return Review(validate(decision, existing=existing), decision)
 
 
-def judge(document: Document, namespace: str, snapshot: Snapshot, now: datetime) -> Decision:
-    """The decision on an object outside of admission, as if it were created now."""
-    uses = detect(document)
-    workload = describe(document, namespace, "", None)
-    return decide(workload, uses, evaluate(workload, uses, snapshot, now))
-
-
 def describe(document: Document, namespace: str, name: str, old: Document | None) -> Workload:
     """The workload that an object is. Whatever is wrongly typed in it is left out."""
     metadata = _mapping(document.get("metadata"))

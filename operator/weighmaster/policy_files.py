@@ -4,10 +4,38 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from weighmaster.api.v1alpha1 import API_VERSION
+from weighmaster.api import GROUP
+from weighmaster.api.v1alpha1 import API_VERSION, RESOURCES, VERSION
 from weighmaster.cluster.store import KINDS, NAMESPACES, PolicyStore
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.errors import PolicyError
+from weighmaster.manifests import Document, read_files
+
+_OURS = frozenset(resource.names.kind for resource in RESOURCES)
+
+
+class FileStore:
+    """Policies, publishers, exceptions and namespaces read from files, once."""
+
+    def __init__(self, paths: Iterable[Path], namespaces: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Read them, and take ``namespaces`` as they are.
+
+        Raises PolicyError for what cannot be used, which is stricter than a cluster's store:
+        whoever has just written a file is there to mend it.
+        """
+        self._store = PolicyStore()
+        for namespace in namespaces:
+            add_document(self._store, namespace)
+        policies = 0
+        for document in read_files(str(path) for path in paths):
+            policies += _take(self._store, document)
+        if not policies:
+            raise PolicyError("there is no policy in the given files")
+        _require_usable(self._store.snapshot())
+
+    def snapshot(self) -> Snapshot:
+        """The policies of the files."""
+        return self._store.snapshot()
 
 
 def add_document(store: PolicyStore, document: Mapping[str, Any]) -> bool:
@@ -20,3 +48,29 @@ def add_document(store: PolicyStore, document: Mapping[str, Any]) -> bool:
     else:
         return False
     return True
+
+
+def _take(store: PolicyStore, document: Document) -> bool:
+    """Add one document; whether it is a policy. Documents of other people's kinds are passed by."""
+    if document.error is not None:
+        raise PolicyError(str(document.error))
+    where = f"{document.file}:{document.line}"
+    value = document.value
+    if value is None:
+        return False
+    if not isinstance(value, dict):
+        raise PolicyError(f"{where}: not a Kubernetes object")
+    version, kind = str(value.get("apiVersion")), value.get("kind")
+    if version.startswith(f"{GROUP}/") and (version != API_VERSION or kind not in _OURS):
+        raise PolicyError(f"{where}: there is no {kind} in {version}, only in {GROUP}/{VERSION}")
+    if version == API_VERSION and document.warnings:
+        raise PolicyError(f"{where}: {document.warnings[0]}")
+    return add_document(store, value) and kind in ("ClusterModelPolicy", "ModelPolicy")
+
+
+def _require_usable(snapshot: Snapshot) -> None:
+    for policy in snapshot.policies:
+        if policy.problem:
+            raise PolicyError(f'{policy.key.kind} "{policy.key}": {policy.problem}')
+    for problem in snapshot.problems:
+        raise PolicyError(problem)

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Iterable
+from functools import cache
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -40,28 +42,44 @@ def configure_logging(level: str) -> None:
 
 
 class AdmissionMetrics:
-    """Metrics of the webhook."""
+    """Metrics of the webhook.
+
+    Children are kept: looking one up by its labels costs as much as a request without models.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.requests = Counter(
+        requests = Counter(
             "weighmaster_admission_requests",
             "Admission requests answered.",
             ("stage", "kind", "decision"),
             registry=registry,
         )
-        self.refusals = Counter(
+        refusals = Counter(
             "weighmaster_admission_refusals",
             "Reasons of refused admission requests; one request may have several.",
             ("stage", "reason"),
             registry=registry,
         )
-        self.duration = Histogram(
+        duration = Histogram(
             "weighmaster_admission_duration_seconds",
             "Time to answer an admission request, from its last byte read to its answer.",
             ("stage",),
             buckets=LATENCY_BUCKETS,
             registry=registry,
         )
+        self._requests = cache(requests.labels)
+        self._refusals = cache(refusals.labels)
+        self._duration = cache(duration.labels)
+
+    def answered(self, stage: str, kind: str, decision: str, refused_for: Iterable[str]) -> None:
+        """Count an answer, and the reasons if it is a refusal."""
+        self._requests(stage, kind, decision).inc()
+        for reason in refused_for:
+            self._refusals(stage, reason).inc()
+
+    def took(self, stage: str, seconds: float) -> None:
+        """Record how long an answer took."""
+        self._duration(stage).observe(seconds)
 
 
 class StoreMetrics:

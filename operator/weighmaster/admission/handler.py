@@ -86,13 +86,11 @@ class AdmissionHandler:
             )
             return self._refuse(uid or find_uid(body), stage, refusal)
         finally:
-            self._metrics.duration.labels(stage).observe(time.perf_counter() - started)
+            self._metrics.took(stage, time.perf_counter() - started)
 
     def _refuse(self, uid: str, stage: str, response: Response) -> Answer:
         """A refusal as a 200, which counts whatever the ``failurePolicy``, if its uid is known."""
-        self._metrics.requests.labels(stage, "", Action.DENY.label).inc()
-        for reason in response.reasons:
-            self._metrics.refusals.labels(stage, reason).inc()
+        self._metrics.answered(stage, "", Action.DENY.label, response.reasons)
         _log.warning("refused", uid=uid, stage=stage, reasons=response.reasons, code=response.code)
         return Answer(200 if uid else response.code, encode(uid, response))
 
@@ -100,10 +98,8 @@ class AdmissionHandler:
         decision, response = answer.decision, answer.response
         action = decision.action if decision else Action.ALLOW
         kind = decision.workload.kind if decision else ""
-        self._metrics.requests.labels(stage, kind, action.label).inc()
-        if not response.allowed:
-            for reason in response.reasons:
-                self._metrics.refusals.labels(stage, reason).inc()
+        refused_for = () if response.allowed else response.reasons
+        self._metrics.answered(stage, kind, action.label, refused_for)
         if decision is None or action is Action.ALLOW or stage is Stage.MUTATE:
             return
         _log.info(

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import click
 import uvloop
@@ -50,7 +51,7 @@ def webhook(
     standalone: bool,
     policies: Path | None,
     log_level: str,
-    **options: object,
+    **options: Any,
 ) -> None:
     """Serve admission over HTTPS.
 

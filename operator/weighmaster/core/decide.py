@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from weighmaster.core.evaluate import Finding
 from weighmaster.core.evaluate.subject import Workload
-from weighmaster.core.values import Action, ModelUse
+from weighmaster.core.values import Action, ModelUse, Outcome
 
 
 class Decision(Struct, frozen=True):
@@ -34,10 +34,13 @@ def decide(workload: Workload, uses: tuple[ModelUse, ...], findings: Sequence[Fi
 
     Findings arrive in the order of policies, uses and rules, which the stable sort keeps.
     """
-    ordered = tuple(sorted(findings, key=lambda finding: -finding.action))
+    strictest = max((finding.action for finding in findings), default=Action.ALLOW)
+    ordered = tuple(findings)
+    if strictest > Action.ALLOW:
+        ordered = tuple(sorted(findings, key=lambda finding: -finding.action))
     return Decision(
         id=_identify(workload, uses, ordered),
-        action=ordered[0].action if ordered else Action.ALLOW,
+        action=strictest,
         workload=workload,
         uses=uses,
         findings=ordered,
@@ -49,5 +52,7 @@ def _identify(workload: Workload, uses: tuple[ModelUse, ...], findings: tuple[Fi
     for use in uses:
         parts += (use.reference.canonical, use.role, use.path)
     for finding in findings:
+        if finding.outcome is Outcome.PASS:
+            continue
         parts += (str(finding.policy), finding.rule, finding.reason, finding.action.name)
     return sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -226,7 +226,7 @@ class CommandReader:
         environment: Environment, depth: int,
     ) -> Iterator[Invocation]:  # fmt: skip
         """Run a file that is known: by its first line a shell script or Python."""
-        if path.endswith(".py") or text.startswith("#!") and "python" in text[:80]:
+        if path.endswith(".py") or (text.startswith("#!") and "python" in text[:80]):
             self.code.append(CodeSnippet(text, origin, environment))
         elif depth < MAX_DEPTH:
             yield from self._script(text, rest, origin, environment, depth + 1)

@@ -12,8 +12,8 @@ class Container:
 
     __slots__ = (
         "_environment",
-        "around",
         "arguments_from",
+        "around",
         "elements",
         "image",
         "mounts",
@@ -49,7 +49,7 @@ class Container:
 
     def hooks(self) -> list[tuple[list[str], Path]]:
         """Commands that lifecycle hooks and probes run in the container."""
-        found = []
+        found: list[tuple[list[str], Path]] = []
         lifecycle = self.spec.get("lifecycle")
         if type(lifecycle) is dict:
             for name in ("postStart", "preStop"):

@@ -16,7 +16,7 @@ from weighmaster.core.detect.options import full_name, scan
 from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.runtimes import language
 from weighmaster.core.detect.runtimes.table import Runtime
-from weighmaster.core.detect.servers import Server
+from weighmaster.core.detect.servers import COMPILED, Server, setting, stronger
 from weighmaster.core.detect.volumes import Volumes
 from weighmaster.core.values import ModelReference, Role
 
@@ -32,7 +32,8 @@ STRONG = (
     "COMPILED_MODEL_ID", "MODEL_DIR", "HF_MODEL", "HF_MODEL_NAME", "LLM_MODEL_PATH", "BASE_MODEL_ID",
     "PRETRAINED_MODEL_NAME_OR_PATH", "MODEL_SOURCE", "MODEL_LOCATION", "DRAFT_MODEL_ID",
     "STORAGE_URI", "MODEL_URL", "MODEL_NAME_OR_PATH", "ADAPTER_MODEL_ID", "LORA_PATH",
-    "TGI_MODEL_ID", "MODELKIT_REF", "MODEL_STORE", "MODEL_REPOSITORY",
+    "TGI_MODEL_ID", "MODELKIT_REF", "MODEL_STORE", "MODEL_REPOSITORY", "COMPILER_WORKDIR_ROOT",
+    "NEURON_COMPILED_ARTIFACTS",
 )  # fmt: skip
 WEAK = ("MODEL", "MODEL_NAME", "BASE_MODEL", "LLM_MODEL", "EMBEDDING_MODEL", "RERANKER_MODEL",
         "LLM_MODEL_ID", "EMBEDDING_MODEL_ID", "MODEL_TAG", "CHECKPOINT_PATH", "VLLM_MODEL")  # fmt: skip
@@ -41,7 +42,7 @@ _TRAINING = re.compile(
     r"torchrun|\btrain(?:ing|er)?\b|train(?:_\w+)?\.py|fine-?_?tun|\btrl\b|axolotl|llamafactory|"
     r"quantiz|llm-compressor|benchmark|\bbench\b|lm_eval|lm-eval|evaluat|accelerate launch(?!.*infer)"
     r"|deepspeed|horovod|genai-perf|llmperf|locust|guidellm|inference-perf|\btune run\b|"
-    r"sft|dpo|grpo|pretrain(?!ed)|notebook|jupyter|ray job submit|pytest|optimizer",
+    r"\b(?:sft|dpo|grpo|eval|notebook|jupyter|optimizer)\b|pretrain(?!ed)|ray job submit|pytest",
     re.IGNORECASE,
 )
 _WEB = re.compile(
@@ -57,7 +58,10 @@ _SERVING_NAME = re.compile(
 )
 _PREPARING = re.compile(r"compil|convert|download|fetch|pull|export|stag(?:e|ing)|prefetch|warm",
                         re.IGNORECASE)  # fmt: skip
+_COMPILING = re.compile(r"compil|convert", re.IGNORECASE)
 _STRONG_OPTIONS = frozenset(
+    {"triton-model-repo-dir", "model-repo-dir"}
+) | frozenset(
     {"model-path", "model-id", "model-uri", "model-dir", "storage-uri", "model-repo", "hf-model-id",
      "pretrained-model-name-or-path", "model-repository", "checkpoint-path", "ckpt-path", "gguf-path",
      "lora-path", "adapter-path", "git-url", "model-url", "load-parameters-path", "lora-dir"}
@@ -88,6 +92,7 @@ def read(
     programs = [found for found, hook in invocations if hook is None]
     line = "\n".join(container.elements)
     about = f"{container.name or ''} {container.image}".lower()
+    batch = kind in BATCH_KINDS
     training = kind in TRAINING_KINDS or bool(
         _TRAINING.search(line[:20_000]) or _TRAINING.search(about)
     )
@@ -97,11 +102,15 @@ def read(
     if guess.named:
         return [guess]
     accelerated = container.accelerated
+    if batch and (accelerated or commands.scripts):
+        prepared = _preparing(guess, container, f"{about} {line[:5000]}", training)
+        if prepared:
+            return prepared
     client = not accelerated and _is_client(container)
     if training or client or _is_idle(programs, container, commands):
         return []
-    if kind in BATCH_KINDS:
-        return _preparing(guess, container, f"{about} {line[:5000]}") if accelerated else []
+    if batch:
+        return []
     _by_variables(guess, accelerated)
     if guess.named:
         return [guess]
@@ -118,6 +127,11 @@ def read(
         guess.default = references.unresolved(commands.scripts[0][0].rpartition("/")[2])
         return [guess]
     return []
+
+
+def is_web(container: Container) -> bool:
+    """Whether the command starts a web server for an application."""
+    return bool(_WEB.search("\n".join(container.elements)[:20_000]))
 
 
 def _first_words(line: str) -> str:
@@ -144,24 +158,18 @@ def _by_options(guess: Guess, container: Container, programs: list[Invocation], 
                 continue
             path = container.element_path(option.origin)
             if option.name in _STRONG_OPTIONS and _nameable(option.value, guess):
-                guess._name(
+                guess.name(
                     _OPTIONS.options.get(option.name, Role.ADAPTER), option.value, path, option.name
-                )  # noqa: SLF001
+                )
             elif option.name == "model" and kind not in BATCH_KINDS and not start.program:
                 if _nameable(option.value, guess) and not _is_client(container):
-                    guess._name(Role.BASE, option.value, path, option.name)  # noqa: SLF001
+                    guess.name(Role.BASE, option.value, path, option.name)
         if guess.named:
-            guess._options(found, [container.element_path(o.origin) for o in found.options  # noqa: SLF001
-                                   if True], {}) if _trusts(found) else None  # fmt: skip
+            for option in found.options:
+                if full_name(option.name, _OPTIONS) == "trust-remote-code":
+                    guess.remote = stronger(guess.remote, setting(option.value))
             guess.named = _unique(guess.named)
             return
-
-
-def _trusts(found: object) -> bool:
-    return any(
-        full_name(option.name, _OPTIONS) == "trust-remote-code"
-        for option in getattr(found, "options", ())
-    )
 
 
 def _unique(named: list[tuple[Role, str, Path, str]]) -> list[tuple[Role, str, Path, str]]:
@@ -179,17 +187,21 @@ def _by_variables(guess: Guess, accelerated: bool) -> None:
             continue
         if _nameable(value, guess):
             role = Role.DRAFT if "DRAFT" in name else Role.BASE
+            if name in COMPILED and not value.startswith("/"):
+                continue
             if "LORA" in name or "ADAPTER" in name:
                 role = Role.ADAPTER
-            path = environment.paths.get(name, guess.fallback)
-            guess._name(role, value, path, name)  # noqa: SLF001
+            path = environment.path(name, guess.fallback)
+            guess.name(role, value, path, name)
 
 
-def _preparing(guess: Guess, container: Container, about: str) -> list[Guess]:
+def _preparing(guess: Guess, container: Container, about: str, training: bool) -> list[Guess]:
     """A job that compiles, converts or stages a model."""
-    if not _PREPARING.search(about):
-        return []
     environment = container.environment
+    if not (_COMPILING if training else _PREPARING).search(about) and (
+        training or not any(name.startswith("HF_") for name in environment.values)
+    ):
+        return []
     for name in (*STRONG, *WEAK):
         value = environment.values.get(name, f"$({name})" if name in environment.origins else "")
         if (
@@ -197,7 +209,7 @@ def _preparing(guess: Guess, container: Container, about: str) -> list[Guess]:
             and name != "COMPILED_MODEL_ID"
             and (references.is_repository_name(value) or "://" in value or value.startswith("$("))
         ):
-            guess._name(Role.FETCH, value, environment.paths.get(name, guess.fallback), name)  # noqa: SLF001
+            guess.name(Role.FETCH, value, environment.path(name, guess.fallback), name)
             return [guess]
     return []
 
@@ -217,14 +229,15 @@ def _nameable(value: str, guess: Guess) -> bool:
             )
         )
     if value.startswith("/"):
-        return bool(guess.place.volumes.resolve(guess.container, value)) or has_variable(value)
-    if naming._CANONICAL.match(value) and "-" in value:  # noqa: SLF001
+        found = guess.place.volumes.resolve(guess.container, value)
+        return bool(found) or has_variable(value) or guess.container.accelerated
+    if naming.is_canonical(value) and "-" in value:
         return True
     if has_variable(value):
         return (
             guess.environment.origin_of(value) is not None or "/" in value or value.startswith("$(")
         )
-    return bool(naming._PLACEHOLDER.match(value))  # noqa: SLF001
+    return bool(naming.is_placeholder(value))
 
 
 def _has_weak(container: Container) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from weighmaster.core import references
 from weighmaster.core.detect import naming
 from weighmaster.core.detect.command import Invocation
-from weighmaster.core.detect.environment import has_variable
+from weighmaster.core.detect.environment import has_variable, is_variable
 from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.volumes import Download, tentative
 from weighmaster.core.values import ModelReference
@@ -89,7 +89,7 @@ def _hub(invocation: Invocation, place: naming.Place, path: Path) -> list[Downlo
         reference = references.unresolved(scope)
     elif program.startswith("modelscope"):
         reference = references.modelscope(name, _first(options, "revision") or None)
-    elif naming._SCHEME.match(name):  # noqa: SLF001
+    elif naming.has_scheme(name):
         reference = references.parse(name)
     else:
         files = positionals[1:] if len(positionals) == 2 else []
@@ -208,7 +208,7 @@ def _kit(invocation: Invocation, place: naming.Place, path: Path) -> list[Downlo
     origin = place.environment.origin_of(value)
     if origin is not None:
         reference = references.unresolved(origin)
-    elif has_variable(value) and naming.is_variable(value):
+    elif has_variable(value) and is_variable(value):
         reference = references.unresolved(value)
     else:
         reference = references.image(value.removeprefix("oci://"))

@@ -18,12 +18,13 @@ _ANY = re.compile(r"\$(?:\(([A-Za-z_]\w*)\)|\{([A-Za-z_]\w*)|([A-Za-z_]\w*))")
 class Environment:
     """Variables by name: ``values`` of those that are known, and where the others come from."""
 
-    __slots__ = ("origins", "paths", "sources", "values")
+    __slots__ = ("_places", "_root", "origins", "sources", "values")
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
         self.origins: dict[str, str] = {}
-        self.paths: dict[str, Path] = {}
+        self._root: Path = None
+        self._places: dict[str, int | str] = {}
         self.sources: list[str] = []
         """Whole ConfigMaps and Secrets whose content is not known."""
 
@@ -32,9 +33,28 @@ class Environment:
         other = Environment()
         other.values = dict(self.values)
         other.origins = dict(self.origins)
-        other.paths = self.paths
+        other._root = self._root
+        other._places = self._places
         other.sources = self.sources
         return other
+
+    def place(self, name: str, at: int | str) -> None:
+        """Note at which index (or key) of ``env`` a variable stands."""
+        self._places[name] = at
+
+    def root(self, path: Path) -> None:
+        """Note where the container stands."""
+        self._root = path
+
+    def path(self, name: str, fallback: Path) -> Path:
+        """The field that sets a variable; ``fallback`` for one that no field sets."""
+        at = self._places.get(name)
+        if at is None:
+            return fallback
+        entry: Path = ((self._root, "env"), at)
+        if type(at) is str:
+            return entry
+        return (entry, "valueFrom" if name in self.origins else "value")
 
     def assign(self, name: str, value: str) -> None:
         """Set a variable to a known value."""
@@ -104,24 +124,32 @@ def build(container: Mapping[str, Json], path: Path, around: Surroundings) -> En
     for source in items(container.get("envFrom")):
         if type(source) is dict:
             _take_all(environment, source, around)
+    environment.root(path)
     variables = container.get("env")
     if type(variables) is dict:  # KubeAI and others write a plain mapping
         for name, value in variables.items():
             if type(name) is str:
                 environment.assign(name, environment.expand(text(value)))
-                environment.paths[name] = ((path, "env"), name)
+                environment.place(name, name)
         return environment
-    for index, variable in enumerate(items(variables)):
+    if type(variables) is not list:
+        return environment
+    values, origins, places = environment.values, environment.origins, environment._places  # noqa: SLF001
+    for index, variable in enumerate(variables):
         if type(variable) is not dict:
             continue
         name = variable.get("name")
         if type(name) is not str:
             continue
-        environment.paths[name] = (((path, "env"), index), "value")
+        places[name] = index
         if "value" in variable or "valueFrom" not in variable:
-            environment.assign(name, environment.expand(text(variable.get("value"))))
+            value = variable.get("value")
+            if type(value) is not str:
+                value = text(value)
+            values[name] = environment.expand(value) if "$" in value else value
+            if name in origins:
+                del origins[name]
         else:
-            environment.paths[name] = (((path, "env"), index), "valueFrom")
             _take(environment, name, mapping(variable.get("valueFrom")), around)
     return environment
 

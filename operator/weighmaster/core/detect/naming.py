@@ -22,6 +22,8 @@ _HUB_URL = re.compile(
     r"https?://(?:www\.)?(huggingface\.co|hf\.co|modelscope\.cn|modelscope\.ai|hf-mirror\.com)/"
     r"(?:models/)?([A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*?)(?:\.git)?/?\Z"
 )
+_FOLDER = re.compile(r"(?:assets|models?|weights|checkpoints?|ckpts?|data|tmp|mnt|opt|home)/")
+"""First parts that are folders of the working directory; nobody publishes under these names."""
 _TAGGED = re.compile(r"([\w.-]+/[\w.-]+)[:@]([\w.-]+)\Z")
 _WEIGHTS = (".gguf", ".safetensors", ".bin", ".pt", ".pth", ".onnx", ".engine", ".mar", ".ggml",
             ".tflite", ".pkl", ".joblib")  # fmt: skip
@@ -53,7 +55,7 @@ def read(value: str, bare: str, place: Place) -> list[ModelReference]:
     value = value.strip()
     if not value:
         return []
-    if references.is_repository_name(value) and bare != "path":
+    if references.is_repository_name(value) and bare != "path" and not _FOLDER.match(value):
         return [_hub(value, bare, place)]
     if "$" in value:
         origin = place.environment.origin_of(value)
@@ -69,7 +71,7 @@ def read(value: str, bare: str, place: Place) -> list[ModelReference]:
     if _SHORT_SCHEME.match(value):
         scheme, _, rest = value.partition(":")
         return [references.parse(f"{scheme}://{rest.lstrip('/')}")]
-    if value[:1] in "/.~" or bare == "path" or value.endswith(_WEIGHTS):
+    if value[:1] in "/.~" or bare == "path" or _FOLDER.match(value) or value.endswith(_WEIGHTS):
         return [*_path(value, place)]
     return [_name(value, bare, place)]
 
@@ -136,3 +138,18 @@ def _name(value: str, bare: str, place: Place) -> ModelReference:
     if _CANONICAL.match(value) and bare == "hub":
         return references.hugging_face(value)
     return references.unresolved(value)
+
+
+def is_canonical(value: str) -> bool:
+    """Whether a name without an organisation is one of the hub's oldest repositories."""
+    return bool(_CANONICAL.match(value))
+
+
+def is_placeholder(value: str) -> bool:
+    """Whether a value waits for someone to replace it, such as ``<MODEL_ID>``."""
+    return bool(_PLACEHOLDER.match(value))
+
+
+def has_scheme(value: str) -> bool:
+    """Whether a value is a URI."""
+    return bool(_SCHEME.match(value))

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from weighmaster.core.detect.runtimes import STARTS
 from weighmaster.core.detect.runtimes.table import Runtime
 from weighmaster.core.values import Role
 
@@ -82,7 +83,9 @@ def full_name(name: str, runtime: Runtime) -> str:
     """The option of ``runtime`` that ``name`` is or abbreviates; else ``name`` itself."""
     if name in runtime.options or name in runtime.lists or name in runtime.documents:
         return name
-    if len(name) < _ABBREVIATION or name in _NO_ABBREVIATIONS or "-" in name[-1]:
+    if name[:_ABBREVIATION] not in STARTS or len(name) < _ABBREVIATION:
+        return name
+    if name in _NO_ABBREVIATIONS:
         return name if name != "trust" else "trust-remote-code"
     for table in (runtime.options, runtime.lists, runtime.documents, runtime.revisions):
         for known in table:

@@ -340,11 +340,17 @@ class _PodReader:
             return
         if runtime is None and self.pod.hint is not None and entrypoint:
             runtime = self.pod.hint
+        if runtime is None and not entrypoint and view.commands.scripts:
+            names = [*container.environment.values, *container.environment.origins]
+            if any(name.startswith("VLLM_") for name in names):
+                runtime = language.VLLM
         if runtime is not None:
             if entrypoint:
                 self._entrypoint(view, runtime)
             elif view.commands.scripts:
                 self._script(view, runtime)
+            elif runtime in (classic.EMBEDDED, classic.DYNAMIC) and custom.is_web(container):
+                self._entrypoint(view, runtime)
             if view.served:
                 return
         for use in custom.read(
@@ -357,7 +363,7 @@ class _PodReader:
         """The image's own start, with the container's arguments."""
         container = view.container
         words = list(container.elements)
-        if words and words[0] in ("sleep", "bash", "sh", "tail") or _quiet(view):
+        if (words and words[0] in ("sleep", "bash", "sh", "tail")) or _quiet(view):
             return
         environment = container.environment
         words = [environment.expand(word) for word in words]
@@ -387,7 +393,7 @@ class _PodReader:
         for name in ("MODEL_ID", "MODEL_PATH", "MODEL", "HF_MODEL_ID", "MODEL_NAME", "VLLM_MODEL"):
             environment = server.environment
             if name in environment.values or name in environment.origins:
-                path = environment.paths.get(name, server.fallback)
+                path = environment.path(name, server.fallback)
                 server.named.append((Role.BASE, environment.get(name), path, name))
                 return
 
@@ -470,15 +476,13 @@ class _Files(dict[str, str]):
 def _quiet(view: _View) -> bool:
     """Whether the arguments run something that is known to load nothing."""
     for invocation, hook in view.invocations:
-        if (
-            hook is not None
-            or view.container.elements[:1]
-            and view.container.elements[0][:1] == "-"
+        if hook is not None or (
+            view.container.elements[:1] and view.container.elements[0][:1] == "-"
         ):
             continue
         if invocation.program in QUIET or downloaders.is_downloader(invocation.program):
             return True
-        if invocation.program == "vllm" or invocation.program == "ray":
+        if invocation.program in {"vllm", "ray"}:
             return True
     return False
 

@@ -63,7 +63,7 @@ def read(snippet: CodeSnippet, place: naming.Place) -> list[Found]:
     if not calls:
         return []
     training = bool(_TRAINING.search(code))
-    names = {name: value for name, value in _ASSIGNED.findall(code)[:500]}
+    names = dict(_ASSIGNED.findall(code)[:500])
     found = []
     for match in calls:
         call = match[1]

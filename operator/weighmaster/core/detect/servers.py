@@ -3,11 +3,12 @@
 import json
 import re
 import shlex
+from collections.abc import Callable, Mapping
 
 from weighmaster.core import references
 from weighmaster.core.detect import naming
 from weighmaster.core.detect.containers import Container
-from weighmaster.core.detect.environment import Environment, has_variable
+from weighmaster.core.detect.environment import Environment, has_variable, is_variable
 from weighmaster.core.detect.options import Option, Scan, full_name, role_of, scan
 from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.runtimes.table import Runtime
@@ -24,10 +25,22 @@ OVERRIDES = (
 )  # fmt: skip
 """Variables that change where a reference is fetched from."""
 
+COMPILED = ("NEURON_COMPILED_ARTIFACTS", "COMPILER_WORKDIR_ROOT")
+"""Variables that name compiled weights beside the model they were made from."""
+
 _REMOTE_VARIABLES = ("TRUST_REMOTE_CODE", "HF_TRUST_REMOTE_CODE", "VLLM_TRUST_REMOTE_CODE")
 _REMOTE_TEXT = re.compile(
     r"trust[-_]remote[-_]code[\"']?(?:\s{0,8}[:=]\s{0,8}[\"']?([A-Za-z0-9$({]+))?", re.IGNORECASE
 )
+_TELLING = frozenset(
+    {
+        "trust-remote-code", "load-format", "weight-loader", "task", "runner", "convert",
+        "pooling-task", "is-embedding", "embeddings", "embedding", "reranking", "rerank",
+        "model-loader-extra-config", "config", "extra-llm-api-options", "llm-api-options",
+        "config-file", "model-control-mode", "hf-overrides",
+    }
+)  # fmt: skip
+"""Options that say something, whichever the runtime."""
 _CONFIG_OPTIONS = frozenset({"config", "extra-llm-api-options", "llm-api-options", "config-file"})
 _TASKS = {
     "embed": Role.EMBEDDING, "embedding": Role.EMBEDDING, "pooling": Role.EMBEDDING,
@@ -56,18 +69,21 @@ class Server:
         self.load_format: str | None = None
         self.task: Role | None = None
         self.explicit = False
+        self._telling = _TELLING.union(
+            runtime.revisions, runtime.files, runtime.adapters, runtime.remote_code
+        )
 
-    def read(self, words: list[str], origins: list[int], files: dict[str, str]) -> None:
+    def read(self, words: list[str], origins: list[int], files: Mapping[str, str]) -> None:
         """Take what the command line says."""
         found = scan(words, origins, self.runtime)
-        paths = [self.container.element_path(option.origin) for option in found.options]
-        self._options(found, paths, files)
+        self._options(found, self._element, files)
         if self.runtime.positional:
             for value, origin in found.positionals[:1]:
-                self._name(self.runtime.role, value, self.container.element_path(origin), "")
+                how = "argument" if is_variable(value) and not has_model_config(self) else ""
+                self.name(self.runtime.role, value, self.container.element_path(origin), how)
             for option in found.options:
                 self._swallowed(option)
-        elif found.positionals and self.runtime.name in ("jetstream",):
+        elif found.positionals and self.runtime.name == "jetstream":
             for value, origin in found.positionals:
                 self._assignment(value, self.container.element_path(origin))
 
@@ -76,7 +92,7 @@ class Server:
         if option.value is None or role_of(option.name, self.runtime) is not None:
             return
         if option.name in ("enforce", "trust", "enable-auto", "ray") and "/" in option.value:
-            self._name(
+            self.name(
                 self.runtime.role, option.value, self.container.element_path(option.origin), ""
             )
 
@@ -85,13 +101,21 @@ class Server:
         name, equals, rest = value.partition("=")
         role = role_of(name.replace("_", "-"), self.runtime) if equals else None
         if role is not None:
-            self._name(role, rest, path, name)
+            self.name(role, rest, path, name)
 
-    def _options(self, found: Scan, paths: list[Path], files: dict[str, str]) -> None:
-        for option, path in zip(found.options, paths, strict=True):
+    def _element(self, option: Option) -> Path:
+        return self.container.element_path(option.origin)
+
+    def _options(
+        self, found: Scan, path_of: Callable[[Option], Path], files: Mapping[str, str]
+    ) -> None:
+        for option in found.options:
             name = full_name(option.name, self.runtime)
             value = option.value
             role = role_of(name, self.runtime)
+            if role is None and name not in self._telling:
+                continue
+            path = path_of(option)
             if role is not None:
                 self._reference(name, value or "", role, path)
             elif name in self.runtime.remote_code or name == "trust-remote-code":
@@ -104,9 +128,9 @@ class Server:
                 self.load_format = value
             elif name in ("task", "runner", "convert", "pooling-task") and value:
                 self.task = _TASKS.get(value, self.task)
-            elif name == "is-embedding":
-                self.task = Role.EMBEDDING
-            elif name in ("embeddings", "embedding") and self.runtime.name == "llama.cpp":
+            elif name == "is-embedding" or (
+                name in ("embeddings", "embedding") and self.runtime.name == "llama.cpp"
+            ):
                 self.task = Role.EMBEDDING
             elif name in ("reranking", "rerank") and self.runtime.name == "llama.cpp":
                 self.task = Role.RERANKER
@@ -130,20 +154,20 @@ class Server:
             if self.runtime.name == "llama.cpp" and name in ("lora", "lora-scaled"):
                 for part in value.split(",")[:100]:
                     file, colon, scale = part.rpartition(":")
-                    self._name(role, file if colon and scale[:1].isdigit() else part, path, name)
+                    self.name(role, file if colon and scale[:1].isdigit() else part, path, name)
                 return
-            self._name(role, value, path, name)
+            self.name(role, value, path, name)
 
     def _document(self, value: str, role: Role, path: Path) -> None:
         """A JSON value with a reference under ``model`` (``--speculative-config``)."""
         document = _json(value)
         if not isinstance(document, dict):
             if value and has_variable(value):
-                self._name(role, value, path, "speculative configuration")
+                self.name(role, value, path, "speculative configuration")
             return
         model = document.get("model")
         if isinstance(model, str) and model not in ("ngram", "[ngram]"):
-            self._name(role, model, path, "speculative configuration")
+            self.name(role, model, path, "speculative configuration")
         revision = document.get("revision")
         if isinstance(revision, str):
             self.revisions[role] = revision
@@ -159,27 +183,27 @@ class Server:
                     continue
                 reference = entry.get("path") or entry.get("local_path") or entry.get("lora_path")
                 if isinstance(reference, str):
-                    self._name(role, reference, path, "LoRA module")
+                    self.name(role, reference, path, "LoRA module")
                 elif "name" not in entry and "lora_name" not in entry:
                     for inner in entry.values():
                         if isinstance(inner, str):
-                            self._name(role, inner, path, "LoRA module")
+                            self.name(role, inner, path, "LoRA module")
             return
         for part in value.split(",")[:200]:
             match = _NAMED_MODULE.match(part)
             name = part[match.end() :] if match else part
             if self.runtime.name == "torchserve" and name in ("all", "ALL"):
                 continue
-            self._name(role, name, path, "LoRA module" if role is Role.ADAPTER else "model list")
+            self.name(role, name, path, "LoRA module" if role is Role.ADAPTER else "model list")
 
     def _loader(self, value: str, path: Path) -> None:
         document = _json(value)
         if isinstance(document, dict):
             uri = document.get("tensorizer_uri") or document.get("model_uri")
             if isinstance(uri, str):
-                self._name(Role.BASE, uri, path, "tensorizer")
+                self.name(Role.BASE, uri, path, "tensorizer")
 
-    def _config(self, value: str, path: Path, files: dict[str, str]) -> None:
+    def _config(self, value: str, path: Path, files: Mapping[str, str]) -> None:
         """A configuration file: the same options by name, where its text is known."""
         content = files.get(value)
         if content is None:
@@ -201,7 +225,7 @@ class Server:
                 elif isinstance(inner, str):
                     words += [f"--{key}={inner}"]
         found = scan(words, [0] * len(words), self.runtime)
-        self._options(found, [path] * len(found.options), {})
+        self._options(found, lambda _option, path=path: path, {})
 
     def read_variables(self) -> None:
         """Take what the environment says."""
@@ -210,24 +234,28 @@ class Server:
             value = environment.values.get(name)
             if value:
                 words = split(value)
-                path = environment.paths.get(name, self.fallback)
+                path = environment.path(name, self.fallback)
                 found = scan(words, [0] * len(words), self.runtime)
-                self._options(found, [path] * len(found.options), {})
+                self._options(found, lambda _option, path=path: path, {})
         known = environment.values
         for table_name, role in self.runtime.variables.items():
             if table_name in known or table_name in environment.origins:
                 value = environment.get(table_name)
-                path = environment.paths.get(table_name, self.fallback)
+                path = environment.path(table_name, self.fallback)
                 if role is Role.ADAPTER:
                     self._list(value, role, path)
                 elif self._ask(role):
-                    self._name(role, value, path, table_name)
+                    self.name(role, value, path, table_name)
         for table_name, role in self.runtime.revisions.items():
             if table_name.isupper() and known.get(table_name):
                 self.revisions.setdefault(role, known[table_name])
         for table_name in self.runtime.files:
             if table_name.isupper() and known.get(table_name):
                 self.file = known[table_name]
+        for table_name in COMPILED:
+            if known.get(table_name, "").startswith("/"):
+                path = environment.path(table_name, self.fallback)
+                self.name(Role.BASE, known[table_name], path, table_name)
         for table_name in (*_REMOTE_VARIABLES, *self.runtime.remote_code):
             if table_name in known or table_name in environment.origins:
                 self.remote = stronger(self.remote, setting(environment.get(table_name)))
@@ -239,7 +267,8 @@ class Server:
         """Whether the environment still has a say: options win over variables."""
         return not any(named[0] is role for named in self.named)
 
-    def _name(self, role: Role, value: str, path: Path, how: str) -> None:
+    def name(self, role: Role, value: str, path: Path, how: str) -> None:
+        """Note a value that names weights; ``how`` is the option or variable that holds it."""
         self.named.append((role, value, path, how))
 
     def process(self) -> Process:
@@ -262,6 +291,9 @@ class Server:
         for role, value, path, how in self.named:
             if not value and how.startswith("configuration file"):
                 found = [references.unresolved(how.removeprefix("configuration "))]
+            elif how == "argument":  # more arguments, from a variable; they may name anything
+                origin = self.environment.origin_of(value)
+                found = [references.unresolved(origin or value)]
             elif self.explicit:
                 found = [references.dynamic(self.runtime.name)]
             else:

@@ -192,7 +192,7 @@ class Script:
 
     def _text(self, word: list[Part], index: int) -> str:
         size = 0
-        out = []
+        out: list[str] = []
         for part in word:
             piece = part if isinstance(part, str) else self._value(part, index)
             size += len(piece)

@@ -93,27 +93,33 @@ def structural(document: Mapping[str, Json]) -> Iterator[Template]:
                 if type(inner) is dict or type(inner) is list:
                     stack.append((inner, (path, index), value))
             continue
-        listed = False
-        for name in _CONTAINER_LISTS:
-            containers = value.get(name)
-            if type(containers) is list:
-                listed = True
-        if listed:
-            metadata = parent.get("metadata") if type(parent) is dict else None
-            yield Template(value, path, metadata)
-        single = None
-        if not listed:
-            single = _single(value, path)
-            if single is not None:
-                yield single
+        skipped: frozenset[str | int] = _NO_KEYS
+        if not _TELLING.isdisjoint(value):
+            found = list(_templates(value, path, parent))
+            yield from found
+            for template in found:
+                skipped |= _PODS_OWN if template.single is None else {_last(template.single[1])}
         for key, inner in value.items():
-            if type(inner) not in (dict, list) or type(key) is not str:
-                continue
-            if listed and key in _PODS_OWN:
-                continue
-            if single is not None and key in _SINGLE:
-                continue
-            stack.append((inner, (path, key), value))
+            kind = type(inner)
+            if (kind is dict or kind is list) and key not in skipped and type(key) is str:
+                stack.append((inner, (path, key), value))
+
+
+_NO_KEYS: frozenset[str | int] = frozenset()
+_TELLING = frozenset((*_CONTAINER_LISTS, *_SINGLE, "image"))
+
+
+def _templates(value: dict[str, Json], path: Path, parent: Json) -> Iterator[Template]:
+    """What in a mapping has the shape of a pod spec or of a container."""
+    if any(type(value.get(name)) is list for name in _CONTAINER_LISTS):
+        metadata = parent.get("metadata") if type(parent) is dict else None
+        yield Template(value, path, metadata)
+    elif type(value.get("image")) is str and _runs(value):
+        yield Template(value, path, None, (value, path))
+    for key in _SINGLE:
+        container = value.get(key)
+        if type(container) is dict and _runs(container):
+            yield Template(value, path, None, (container, (path, key)))
 
 
 _PODS_OWN = frozenset(
@@ -122,15 +128,8 @@ _PODS_OWN = frozenset(
 )  # fmt: skip
 
 
-def _single(value: dict[str, Json], path: Path) -> Template | None:
-    """A mapping with one container under a key of its own, or that is a container itself."""
-    for key in _SINGLE:
-        container = value.get(key)
-        if type(container) is dict and _runs(container):
-            return Template(value, path, None, (container, (path, key)))
-    if type(value.get("image")) is str and _runs(value):
-        return Template(value, path, None, (value, path))
-    return None
+def _last(path: Path) -> str | int:
+    return path[1] if path is not None else ""
 
 
 def _runs(container: dict[str, Json]) -> bool:

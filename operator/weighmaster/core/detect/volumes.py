@@ -12,7 +12,7 @@ from weighmaster.core.values import ModelReference
 class Download:
     """Something that a container fetches to a path."""
 
-    __slots__ = ("container", "destination", "place", "path", "reason", "reference", "role", "used")
+    __slots__ = ("container", "destination", "path", "place", "reason", "reference", "role", "used")
 
     def __init__(
         self, reference: ModelReference, destination: str, path: Path, reason: str
@@ -169,7 +169,7 @@ def tentative(reference: ModelReference, spelling: str) -> ModelReference:
 
 def is_below(path: str, root: str) -> bool:
     """Whether ``path`` is ``root`` or lies in it."""
-    return path == root or root == "/" or path.startswith(root.rstrip("/") + "/")
+    return root in (path, "/") or path.startswith(root.rstrip("/") + "/")
 
 
 def _single(path: str) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 from yaml.events import (
     AliasEvent,
-    Event,
     MappingEndEvent,
     MappingStartEvent,
     ScalarEvent,
@@ -23,7 +22,7 @@ MAX_ALIASED = 100_000
 """Values that all aliases of a document may come to."""
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_RESOLVER = yaml.SafeLoader("")
+_RESOLVER: Any = yaml.SafeLoader("")
 _INT, _FLOAT, _BOOL = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:bool"
 _NULL = "tag:yaml.org,2002:null"
 _FIRST = frozenset("0123456789+-.~nNtTfFyYoO=<")
@@ -60,7 +59,7 @@ class Builder:
         self.events = 0
         self.duplicates: list[tuple[str, int]] = []
 
-    def feed(self, event: Event) -> None:
+    def feed(self, event: Any) -> None:
         """Take one event of the document."""
         self.events += 1
         if self.events > MAX_EVENTS:
@@ -89,7 +88,7 @@ class Builder:
                 raise YamlProblem(_line(event), "aliases expand to too many values")
             self._put(value, size, event)
 
-    def _put(self, value: Any, size: int, event: Event) -> None:
+    def _put(self, value: Any, size: int, event: Any) -> None:
         if not self.stack:
             self.root = value
             return
@@ -104,7 +103,7 @@ class Builder:
             node.pending = False
             self._pair(node, value, event)
 
-    def _pair(self, node: _Node, value: Any, event: Event) -> None:
+    def _pair(self, node: _Node, value: Any, event: Any) -> None:
         key = node.key
         if key == "<<" and type(value) in (dict, list):
             for merged in value if type(value) is list else [value]:
@@ -145,7 +144,7 @@ def _key(value: Any) -> str:
     return str(value)
 
 
-def _line(event: Event) -> int:
+def _line(event: Any) -> int:
     mark = getattr(event, "start_mark", None)
     return (mark.line if mark is not None else 0) + 1
 

@@ -1,10 +1,11 @@
 """Evaluation: policy against model uses, giving findings."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 
 from msgspec import Struct
 
+from weighmaster.core.evaluate.checks import Verdict
 from weighmaster.core.evaluate.policies import Policy, PolicyKey
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.evaluate.subject import Subject, Workload
@@ -41,20 +42,19 @@ def evaluate(
         if policy.scope.covers_workload(workload):
             for subject in subjects:
                 if policy.scope.covers_use(subject, namespace_excluded=namespace_excluded):
-                    findings.extend(_apply(policy, subject, now))
+                    for name, check in policy.rules:
+                        findings.append(_judge(policy, name, check(subject), subject, now))
     return findings
 
 
-def _apply(policy: Policy, subject: Subject, now: datetime) -> Iterator[Finding]:
-    for name, check in policy.rules:
-        verdict = check(subject)
-        outcome, reason, message = verdict.outcome, verdict.reason, verdict.message
-        action = Action.ALLOW
-        if outcome is Outcome.FAIL or outcome is Outcome.ERROR:
-            approval = subject.snapshot.exception_for(policy.key, name, subject, now)
-            if approval is not None:
-                outcome, reason = Outcome.SKIP, Reason.EXCEPTED
-                message = f'{message}; excepted by "{approval.name}"'
-            else:
-                action = policy.action if outcome is Outcome.FAIL else policy.on_unknown
-        yield Finding(policy.key, name, subject.use, outcome, reason, message, action)
+def _judge(policy: Policy, rule: str, verdict: Verdict, subject: Subject, now: datetime) -> Finding:
+    outcome, reason, message = verdict.outcome, verdict.reason, verdict.message
+    action = Action.ALLOW
+    if outcome is Outcome.FAIL or outcome is Outcome.ERROR:
+        approval = subject.snapshot.exception_for(policy.key, rule, subject, now)
+        if approval is not None:
+            outcome, reason = Outcome.SKIP, Reason.EXCEPTED
+            message = f'{message}; excepted by "{approval.name}"'
+        else:
+            action = policy.action if outcome is Outcome.FAIL else policy.on_unknown
+    return Finding(policy.key, rule, subject.use, outcome, reason, message, action)

@@ -105,6 +105,7 @@ def _origin(rule: rules.OriginRule) -> Check:
         if part and not (part.allow or part.deny):
             raise PolicyError("allow and deny are both empty, which would check nothing")
     selector = Selector(rule.publisher_selector) if rule.publisher_selector else None
+    allowed = f"allowed: {_few(lists.allow)}"
     needs_evidence = (
         rule.assurance is rules.Assurance.SIGNATURE or rule.lineage is rules.Lineage.INCLUDE
     )
@@ -113,7 +114,7 @@ def _origin(rule: rules.OriginRule) -> Check:
         if subject.anonymous:
             return _error(Reason.UNDECIDABLE, "has no known publisher, its weights are not named")
         verdict = (
-            _publisher_lists(lists, subject)
+            _publisher_lists(lists, allowed, subject)
             or _publisher_selector(selector, subject)
             or _jurisdictions(countries, subject)
         )
@@ -134,13 +135,12 @@ def _origin(rule: rules.OriginRule) -> Check:
     return check
 
 
-def _publisher_lists(lists: rules.PublisherLists, subject: Subject) -> Verdict | None:
+def _publisher_lists(lists: rules.PublisherLists, allowed: str, subject: Subject) -> Verdict | None:
     for publisher in subject.publishers:
         if publisher.name in lists.deny:
             return _fail(Reason.PUBLISHER_DENIED, f'is of the denied publisher "{publisher.name}"')
     if not lists.allow:
         return None
-    allowed = f"allowed: {_few(lists.allow)}"
     if not subject.publishers:
         missing = [n for n in lists.allow if n not in subject.snapshot.publishers_by_name]
         if missing:

@@ -7,7 +7,7 @@ linear-time engine.
 """
 
 import re
-from typing import Any
+from collections.abc import Callable
 
 import cel
 
@@ -66,15 +66,14 @@ _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 class Expression:
     """A compiled expression; raises ExpressionError when it may not be used."""
 
-    __slots__ = ("_program", "source")
+    __slots__ = ("_fields", "_program")
 
     def __init__(self, source: str) -> None:
-        self.source = source
         try:
             self._program = cel.compile(source)
         except ValueError:
             raise ExpressionError("the expression is not valid CEL") from None
-        _check_names(self._program, source)
+        self._fields = _read_fields(self._program, source)
         _check_cost(source)
 
     def evaluate(self, subject: Subject) -> bool:
@@ -84,7 +83,7 @@ class Expression:
         other way or is not a truth value.
         """
         try:
-            result: object = self._program.execute(_activation(subject))
+            result: object = self._program.execute(_activation(subject, self._fields))
         except KeyError:
             raise
         except Exception:  # noqa: BLE001 - the library maps CEL errors to many builtin types
@@ -94,65 +93,73 @@ class Expression:
         return result
 
 
-def _activation(subject: Subject) -> cel.Context:
-    """The variables of a model use, converted once for all expressions."""
-    if subject.activation is None:
-        subject.activation = _variables(subject)
-    return subject.activation
+Fields = frozenset[tuple[str, str]]
+
+_GETTERS: dict[str, dict[str, Callable[[Subject], object]]] = {
+    "model": {
+        "reference": lambda subject: subject.use.reference.canonical,
+        "scheme": lambda subject: subject.use.reference.scheme,
+        "location": lambda subject: subject.use.reference.location,
+        "revision": lambda subject: subject.use.reference.revision or "",
+        "file": lambda subject: subject.use.reference.file or "",
+        "pinned": lambda subject: subject.use.reference.pinned,
+        "known": lambda subject: subject.use.reference.known,
+        "role": lambda subject: subject.use.role.value,
+        "runtime": lambda subject: subject.use.process.runtime,
+        "container": lambda subject: subject.use.process.container or "",
+        "path": lambda subject: subject.use.path,
+        "format": lambda subject: subject.format or "",
+        "publishers": lambda subject: [publisher.name for publisher in subject.publishers],
+        "jurisdictions": lambda subject: sorted(
+            {publisher.jurisdiction for publisher in subject.publishers if publisher.jurisdiction}
+        ),
+        "remoteCode": lambda subject: subject.use.process.remote_code.value,
+        "runtimeAdapters": lambda subject: subject.use.process.runtime_adapters.value,
+        "originOverrides": lambda subject: list(subject.use.process.origin_overrides),
+    },
+    "workload": {
+        "group": lambda subject: subject.workload.group,
+        "kind": lambda subject: subject.workload.kind,
+        "namespace": lambda subject: subject.workload.namespace,
+        "name": lambda subject: subject.workload.name,
+        "labels": lambda subject: dict(next(iter(subject.workload.label_sets), {})),
+    },
+}
 
 
-def _variables(subject: Subject) -> cel.Context:
-    use, workload = subject.use, subject.workload
-    reference, process = use.reference, use.process
-    labels = dict(workload.label_sets[0]) if workload.label_sets else {}
-    model: dict[str, Any] = {
-        "reference": reference.canonical,
-        "scheme": reference.scheme,
-        "location": reference.location,
-        "revision": reference.revision or "",
-        "file": reference.file or "",
-        "pinned": reference.pinned,
-        "known": reference.known,
-        "role": use.role.value,
-        "runtime": process.runtime,
-        "container": process.container or "",
-        "path": use.path,
-        "format": subject.format or "",
-        "publishers": sorted(publisher.name for publisher in subject.publishers),
-        "jurisdictions": sorted({p.jurisdiction for p in subject.publishers if p.jurisdiction}),
-        "remoteCode": process.remote_code.value,
-        "runtimeAdapters": process.runtime_adapters.value,
-        "originOverrides": list(process.origin_overrides),
-    }
-    for collection in (labels, model["publishers"], model["originOverrides"]):
-        if len(collection) > MAX_ITEMS:
-            raise ExpressionError(
-                f"there are more than {MAX_ITEMS} labels, publishers or overrides"
-            )
-    return cel.Context(
-        {
-            "model": model,
-            "workload": {
-                "group": workload.group,
-                "kind": workload.kind,
-                "namespace": workload.namespace,
-                "name": workload.name,
-                "labels": labels,
-            },
-        }
-    )
+def _activation(subject: Subject, fields: Fields) -> cel.Context:
+    """The variables that an expression reads, converted once for all that read the same."""
+    found = subject.activations.get(fields)
+    if found is None:
+        variables: dict[str, dict[str, object]] = {"model": {}, "workload": {}}
+        for variable, field in fields:
+            value = _GETTERS[variable][field](subject)
+            if isinstance(value, list | dict) and len(value) > MAX_ITEMS:
+                raise ExpressionError(f"{variable}.{field} has more than {MAX_ITEMS} members")
+            variables[variable][field] = value
+        found = subject.activations[fields] = cel.Context(variables)
+    return found
 
 
-def _check_names(program: cel.Program, source: str) -> None:
+def _read_fields(program: cel.Program, source: str) -> Fields:
+    """The fields that an expression reads; all of a variable that it uses in any other way."""
     for name in program.functions():
         if name.isidentifier() and name not in _FUNCTIONS:
             raise ExpressionError(f"the expression calls {name}(), which there is not")
-    fields = {"model": {**MODEL_FIELDS, **EVIDENCE_FIELDS}, "workload": WORKLOAD_FIELDS}
-    for variable, field in _FIELD.findall(_STRING.sub("''", source)):
-        if field not in fields[variable]:
-            raise ExpressionError(f"the expression reads {variable}.{field}, which there is not")
-    if not fields.keys() & set(program.variables()):
+    variables = _GETTERS.keys() & set(program.variables())
+    if not variables:
         raise ExpressionError("the expression reads neither model nor workload")
+    bare = _STRING.sub("''", source)
+    fields: set[tuple[str, str]] = set()
+    for variable, field in _FIELD.findall(bare):
+        if field in _GETTERS[variable]:
+            fields.add((variable, field))
+        elif variable != "model" or field not in EVIDENCE_FIELDS:
+            raise ExpressionError(f"the expression reads {variable}.{field}, which there is not")
+    for variable in variables:
+        if re.search(rf"\b{variable}\b(?!\s*\.\s*[A-Za-z_])", bare):
+            fields |= {(variable, field) for field in _GETTERS[variable]}
+    return frozenset(fields)
 
 
 def _check_cost(source: str) -> None:

@@ -60,11 +60,14 @@ class Scope:
 
     def covers_use(self, subject: Subject, *, namespace_excluded: bool) -> bool:
         """Whether a model use of a covered workload is matched and not excluded."""
-        if self._roles and subject.use.role.value not in self._roles:
+        if self._roles and subject.use.role not in self._roles:
             return False
         if self._references and not subject.anonymous:
             forms = subject.spellings
-            if not any(glob.matches(forms) for glob in self._references):
+            for glob in self._references:
+                if glob.matches(forms):
+                    break
+            else:
                 return False
         return not (namespace_excluded and self._exclude.covers(subject))
 
@@ -85,7 +88,7 @@ class _Exclusion:
             return False
         if self._kinds and not self._kinds.match(subject.workload):
             return False
-        if self._roles and subject.use.role.value not in self._roles:
+        if self._roles and subject.use.role not in self._roles:
             return False
         if not self._references:
             return True

@@ -64,6 +64,13 @@ class Snapshot:
         namespaces: Mapping[str, Labels] | None = None,
     ) -> None:
         self.policies = tuple(sorted(policies, key=lambda policy: policy.key))
+        publishers, exceptions = list(publishers), list(exceptions)
+        self.problems = tuple(
+            f'{kind} "{stored.name}": {stored.problem}'
+            for kind, group in (("ModelPublisher", publishers), ("ModelException", exceptions))
+            for stored in group
+            if stored.problem is not None
+        )
         usable = [publisher for publisher in publishers if publisher.problem is None]
         self.publishers_by_name = {publisher.name: publisher for publisher in usable}
         self.publishers = NamespaceIndex(

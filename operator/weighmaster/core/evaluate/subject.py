@@ -46,8 +46,8 @@ class Subject:
         """Whether the weights could be any at all."""
         self.named_elsewhere = use.reference.scheme == "ref"
         """Whether another object names the weights."""
-        self.activation: cel.Context | None = None
-        """The variables of CEL expressions, once one has asked for them."""
+        self.activations: dict[object, cel.Context] = {}
+        """Variables for CEL expressions, by the fields that these read."""
 
     @cached_property
     def spellings(self) -> tuple[str, ...]:

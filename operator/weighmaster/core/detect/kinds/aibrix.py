@@ -40,7 +40,7 @@ def claim(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
 
 
 def booster(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
-    """kthena's ``ModelBooster``: backends with a URI and adapters."""
+    """Kthena's ``ModelBooster``: backends with a URI and adapters."""
     del context
     spec = mapping(document.get("spec"))
     backends = items(spec.get("backends")) or [mapping(spec.get("backend"))]
@@ -49,9 +49,13 @@ def booster(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
         config = next(
             (mapping(worker).get("config") for worker in items(value.get("workers"))), None
         )
-        fields = Fields(document, sink, process_of(text(value.get("type")) or "kthena", value, config))
+        fields = Fields(
+            document, sink, process_of(text(value.get("type")) or "kthena", value, config)
+        )
         path = below(None, "spec", "backends", index)
-        fields.add(uri(value.get("modelURI"), hub="hf"), Role.BASE, (path, "modelURI"), "kthena backend")
+        fields.add(
+            uri(value.get("modelURI"), hub="hf"), Role.BASE, (path, "modelURI"), "kthena backend"
+        )
         for number, lora in enumerate(items(value.get("loraAdapters"))):
             fields.add(
                 uri(mapping(lora).get("artifactURL"), hub="hf"), Role.ADAPTER,

@@ -75,7 +75,9 @@ def rag_engine(document: Mapping[str, Json], context: Context, sink: Sink) -> Pl
     fields.add(reference, Role.EMBEDDING, (path, "modelID"), "embedding model")
     image = text(local.get("image"))
     if image:
-        fields.add(references.image_embedded(image), Role.EMBEDDING, (path, "image"), "embedding image")
+        fields.add(
+            references.image_embedded(image), Role.EMBEDDING, (path, "image"), "embedding image"
+        )
     return Plan()
 
 

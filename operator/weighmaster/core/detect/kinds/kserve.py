@@ -9,6 +9,7 @@ from weighmaster.core.detect.kinds.plan import Fields, Plan, process_of, uri
 from weighmaster.core.detect.paths import Path, below
 from weighmaster.core.detect.reading import Json, at, items, mapping, text
 from weighmaster.core.detect.runtimes import classic, language
+from weighmaster.core.detect.runtimes.table import Runtime
 from weighmaster.core.detect.sink import Sink
 from weighmaster.core.values import ModelReference, Role
 
@@ -61,7 +62,9 @@ def _components(
         _containers(document, component, here, role, provided, context, sink)
 
 
-def _storage(component: dict[str, Json], path: Path, role: Role, sink: Sink) -> ModelReference | None:
+def _storage(
+    component: dict[str, Json], path: Path, role: Role, sink: Sink
+) -> ModelReference | None:
     """What the fields of a component name: ``model``, or the framework's own key of old."""
     first = None
     for framework, value in component.items():
@@ -149,7 +152,7 @@ def _speaks(model: dict[str, Json]) -> bool:
     return bool(model.get("args") or model.get("env") or model.get("command"))
 
 
-def _hint(model: dict[str, Json]) -> object:
+def _hint(model: dict[str, Json]) -> Runtime:
     """The runtime that the model format and the runtime's name point to."""
     about = f"{text(at(model, 'modelFormat', 'name'))} {text(model.get('runtime'))}".lower()
     if "vllm" in about:
@@ -184,7 +187,9 @@ def llm_inference_service(document: Mapping[str, Json], context: Context, sink: 
             fragments += items(mapping(template).get(name))
     fields = Fields(document, sink, process_of("vllm", *fragments))
     model = mapping(spec.get("model"))
-    base = fields.add(uri(model.get("uri")), Role.BASE, below(None, "spec", "model", "uri"), "model URI")
+    base = fields.add(
+        uri(model.get("uri")), Role.BASE, below(None, "spec", "model", "uri"), "model URI"
+    )
     if base is None and document.get("kind") == "LLMInferenceService":
         base = fields.add(
             references.unresolved("spec.model missing"), Role.BASE, below(None, "spec"),

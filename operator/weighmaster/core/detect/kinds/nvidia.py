@@ -70,10 +70,14 @@ def service(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
     cached = text(at(spec, "storage", "nimCache", "name"))
     if named or not image:
         if not named:
-            fields.add(references.unresolved("spec.image missing"), Role.BASE, below(None, "spec"), "NIM")
+            fields.add(
+                references.unresolved("spec.image missing"), Role.BASE, below(None, "spec"), "NIM"
+            )
     elif image.rpartition("/")[2].startswith(_GENERIC) and cached:
         reference = references.named_by(NIM, "NIMCache", cached)
-        fields.add(reference, Role.BASE, below(None, "spec", "storage", "nimCache", "name"), "NIM cache")
+        fields.add(
+            reference, Role.BASE, below(None, "spec", "storage", "nimCache", "name"), "NIM cache"
+        )
     else:
         fields.add(
             references.image(f"{image}:{tag}" if tag else image, "nim"), Role.BASE,
@@ -97,7 +101,11 @@ def pipeline(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan
         service({"spec": mapping(entry).get("spec")}, context, inner)
         for use in inner.uses:
             sink.add(
-                use.reference, use.role, below(None, "spec", "services", index), use.process, use.reason
+                use.reference,
+                use.role,
+                below(None, "spec", "services", index),
+                use.process,
+                use.reason,
             )
     return Plan(walk=False)
 

@@ -108,9 +108,17 @@ def connector(document: Mapping[str, Json], context: Context, sink: Sink) -> Pla
 def _step(step: dict[str, Json], path: Path, fields: Fields) -> None:
     config = mapping(at(step, "internalService", "config"))
     name = text(step.get("name")).lower()
-    role = Role.EMBEDDING if "embedding" in name else Role.RERANKER if "rerank" in name else Role.BASE
+    role = (
+        Role.EMBEDDING if "embedding" in name else Role.RERANKER if "rerank" in name else Role.BASE
+    )
     serves = name.startswith(("tei", "tgi", "vllm", "whisper", "lvm", "tts", "guard"))
-    for key in ("MODEL_ID", "LLM_MODEL_ID", "EMBEDDING_MODEL_ID", "RERANK_MODEL_ID", "ASR_MODEL_PATH"):
+    for key in (
+        "MODEL_ID",
+        "LLM_MODEL_ID",
+        "EMBEDDING_MODEL_ID",
+        "RERANK_MODEL_ID",
+        "ASR_MODEL_PATH",
+    ):
         here = below(path, "internalService", "config", key)
         if text(config.get(key)) and (key == "MODEL_ID" or serves):
             fields.add(uri(config.get(key), hub="hf"), role, here, "OPEA step")
@@ -123,7 +131,11 @@ def production_stack(document: Mapping[str, Json], context: Context, sink: Sink)
     """The vLLM production stack's ``VLLMRuntime``, and its ``LoraAdapter``."""
     del context
     spec = mapping(document.get("spec"))
-    fields = Fields(document, sink, process_of("vllm", spec, spec.get("vllmConfig"), spec.get("deploymentConfig")))
+    fields = Fields(
+        document,
+        sink,
+        process_of("vllm", spec, spec.get("vllmConfig"), spec.get("deploymentConfig")),
+    )
     url = text(at(spec, "model", "modelURL"))
     fields.add(
         uri(url, hub="hf") or references.unresolved("spec.model.modelURL missing"), Role.BASE,
@@ -152,12 +164,20 @@ def aim_service(document: Mapping[str, Json], context: Context, sink: Sink) -> P
     for keys in (("model", "image"), ("image",), ("model", "custom", "image")):
         image = text(at(spec, *keys))
         if image:
-            fields.add(references.image(image, "aim"), Role.BASE, below(None, "spec", *keys), "AIM image")
-    for index, source in enumerate(items(at(spec, "model", "custom", "modelSources")) or items(spec.get("modelSources"))):
+            fields.add(
+                references.image(image, "aim"), Role.BASE, below(None, "spec", *keys), "AIM image"
+            )
+    for index, source in enumerate(
+        items(at(spec, "model", "custom", "modelSources")) or items(spec.get("modelSources"))
+    ):
         value = mapping(source)
         reference = uri(value.get("sourceUri") or value.get("modelId"), hub="hf")
         fields.add(reference, Role.BASE, below(None, "spec", "modelSources", index), "AIM source")
-    name = text(at(spec, "model", "name")) or text(at(spec, "model", "ref")) or text(spec.get("aimModelName"))
+    name = (
+        text(at(spec, "model", "name"))
+        or text(at(spec, "model", "ref"))
+        or text(spec.get("aimModelName"))
+    )
     if not sink.uses:
         reference = references.named_by("aim.eai.amd.com", "AIMModel", name)
         fields.add(reference, Role.BASE, below(None, "spec", "model"), "AIM model")
@@ -169,7 +189,11 @@ def kubeblocks(document: Mapping[str, Json], context: Context, sink: Sink) -> Pl
     del context
     for index, component in enumerate(items(at(document, "spec", "componentSpecs"))):
         value = mapping(component)
-        about = text(value.get("componentDef")) or text(value.get("componentDefRef")) or text(value.get("name"))
+        about = (
+            text(value.get("componentDef"))
+            or text(value.get("componentDefRef"))
+            or text(value.get("name"))
+        )
         for engine, how in _ENGINES.items():
             if about.startswith(engine):
                 make = references.default if how == "default" else references.dynamic
@@ -182,7 +206,9 @@ def sedna_model(document: Mapping[str, Json], context: Context, sink: Sink) -> P
     """Sedna's ``Model``: a URL for edge jobs."""
     del context
     fields = Fields(document, sink, process_of("sedna"))
-    fields.add(uri(at(document, "spec", "url")), Role.FETCH, below(None, "spec", "url"), "Sedna model")
+    fields.add(
+        uri(at(document, "spec", "url")), Role.FETCH, below(None, "spec", "url"), "Sedna model"
+    )
     return Plan(walk=False)
 
 

@@ -17,7 +17,9 @@ from weighmaster.core.values import ModelReference, Process, Role, Setting
 GROUP = "ray.io"
 MAX_NODES = 20_000
 
-_VARIABLE = re.compile(r"(?:\A|_)MODEL(?:_(?:ID|PATH|NAME|SOURCE|URI|REPO|NAME_OR_PATH))?\Z|\AHF_MODEL|_MODEL_ID\Z")
+_VARIABLE = re.compile(
+    r"(?:\A|_)MODEL(?:_(?:ID|PATH|NAME|SOURCE|URI|REPO|NAME_OR_PATH))?\Z|\AHF_MODEL|_MODEL_ID\Z"
+)
 _WEIGHTY = re.compile(
     r"model|llm|vllm|falcon|bert|llama|gemma|qwen|mistral|diffusion|whisper|mobilenet|resnet|gpt|"
     r"transformer|torch|generat|embed|finetuned|infer|translat|summar|stable|classif|chat|detect",
@@ -43,7 +45,10 @@ def service(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
         sink.add(reference, Role.BASE, path, process_of("ray-serve"), "Serve application")
         return Plan()
     applications = items(tree.get("applications")) or [tree]
-    accelerated = "nvidia.com/gpu" in str(at(document, "spec", "rayClusterConfig", "workerGroupSpecs"))[:20_000]
+    accelerated = (
+        "nvidia.com/gpu"
+        in str(at(document, "spec", "rayClusterConfig", "workerGroupSpecs"))[:20_000]
+    )
     for application in applications:
         _application(mapping(application), sink, accelerated)
     return Plan()
@@ -58,9 +63,11 @@ def _application(application: dict[str, Json], sink: Sink, accelerated: bool) ->
         _variables(application, sink, process)
     if len(sink.uses) == before:
         entry = text(application.get("import_path"))
-        about = f"{entry} {text(application.get('name'))} {text(application.get('route_prefix'))} " + " ".join(
-            text(mapping(d).get("name")) for d in items(application.get("deployments"))
-        ) + " ".join(_packages(application))
+        about = (
+            f"{entry} {text(application.get('name'))} {text(application.get('route_prefix'))} "
+            + " ".join(text(mapping(d).get("name")) for d in items(application.get("deployments")))
+            + " ".join(_packages(application))
+        )
         if _WEIGHTY.search(about):
             sink.add(
                 references.unresolved(entry or "Serve application"), Role.BASE, path, process,
@@ -118,7 +125,10 @@ def _models(application: dict[str, Json], sink: Sink, process: Process) -> None:
             _add(text(value.get("model")), Role.DRAFT, path, process, sink)
         elif key == "lora_config" and type(value) is dict:
             _add(text(value.get("dynamic_lora_loading_path")), Role.ADAPTER, path, process, sink)
-        elif key in ("model", "model_name_or_path", "model_path", "hf_model_id") and type(value) is str:
+        elif (
+            key in ("model", "model_name_or_path", "model_path", "hf_model_id")
+            and type(value) is str
+        ):
             _add(value, Role.BASE, path, process, sink)
 
 
@@ -126,13 +136,15 @@ def _variables(application: dict[str, Json], sink: Sink, process: Process) -> No
     path = below(None, "spec", "serveConfigV2")
     places = [mapping(at(application, "runtime_env", "env_vars"))]
     for deployment in items(application.get("deployments")):
-        places.append(
-            mapping(at(deployment, "ray_actor_options", "runtime_env", "env_vars"))
-        )
+        places.append(mapping(at(deployment, "ray_actor_options", "runtime_env", "env_vars")))
         places.append(mapping(mapping(deployment).get("user_config")))
     for place in places:
         for name, value in place.items():
-            if type(name) is str and _VARIABLE.search(name.upper()) and "SERVED" not in name.upper():
+            if (
+                type(name) is str
+                and _VARIABLE.search(name.upper())
+                and "SERVED" not in name.upper()
+            ):
                 spelt = text(value)
                 if "/" in spelt or is_variable(spelt):
                     _add(spelt, Role.BASE, path, process, sink)
@@ -179,9 +191,15 @@ def cluster(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
     del context
     image = _image(document, "")
     lowered = image.lower()
-    if ("vllm" in lowered or "ray-llm" in lowered) and "verl" not in lowered and "train" not in lowered:
+    if (
+        ("vllm" in lowered or "ray-llm" in lowered)
+        and "verl" not in lowered
+        and "train" not in lowered
+    ):
         path = below(None, "spec", "headGroupSpec", "template", "spec", "containers", 0, "image")
-        sink.add(references.dynamic("ray"), Role.BASE, path, process_of("ray"), "Ray with an engine")
+        sink.add(
+            references.dynamic("ray"), Role.BASE, path, process_of("ray"), "Ray with an engine"
+        )
     return Plan()
 
 

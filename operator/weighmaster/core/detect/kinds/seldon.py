@@ -25,7 +25,9 @@ def model(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
     path = below(None, "spec", "storageUri")
     if reference is None and "llm" in spec:
         reference = references.named_by(V2, "Model", text(at(spec, "llm", "modelRef")))
-    fields.add(reference or references.unresolved("spec.storageUri missing"), role, path, "Seldon model")
+    fields.add(
+        reference or references.unresolved("spec.storageUri missing"), role, path, "Seldon model"
+    )
     return Plan(walk=False)
 
 
@@ -43,7 +45,11 @@ def deployment(document: Mapping[str, Json], context: Context, sink: Sink) -> Pl
     for index, predictor in enumerate(items(at(document, "spec", "predictors"))):
         path = below(None, "spec", "predictors", index)
         value = mapping(predictor)
-        _units(mapping(value.get("graph")), (path, "graph"), Fields(document, sink, process_of("seldon")))
+        _units(
+            mapping(value.get("graph")),
+            (path, "graph"),
+            Fields(document, sink, process_of("seldon")),
+        )
         explainer = mapping(value.get("explainer"))
         if explainer:
             fields = Fields(document, sink, process_of("seldon"))

@@ -183,7 +183,8 @@ def of_image(image: str) -> Runtime | None:
 
 def is_harmless_image(image: str) -> bool:
     """Whether the name says client, simulator, router or the like."""
-    return bool(_HARMLESS.search(image.partition("@")[0].lower()))
+    name = image.partition("@")[0].lower().rpartition("/")[2]
+    return bool(_HARMLESS.search(name))
 
 
 def of_program(program: str, words: list[str], path: str) -> tuple[Runtime, int] | None:
@@ -239,13 +240,18 @@ def is_server(program: str) -> bool:
     )
 
 
-_SIGNS = (
-    "vllm", "sglang", "dynamo", "trtllm", "tritonserver", "triton", "tensorflow_model_server",
-    "torchserve", "text-generation", "text-embeddings", "llama", "ollama", "mlserver", "mlflow",
-    "bentoml", "ovms", "lmdeploy", "aphrodite", "lorax", "infinity", "whisper", "xinference",
-    "local-ai", "huggingface", "hf ", "hf\0", "snapshot_download", "from_pretrained", "model",
-    "fastchat", "transformers", "serve", "gguf", "safetensors", "s3://", "gs://", "hf://",
-    "wget", "curl", "git", "kaggle", "oras", "kit", "uvicorn", "gunicorn", ".sh", ".py", "koboldcpp",
-    "max", "mii", "speaches", "onnx", "djl", "tabby", "inference", "rclone", "az", "mc ", "s5cmd",
-    "cp ", "storage", "lora", "jetstream", "checkpoint", "$", "openllm", "/",
-)  # fmt: skip
+def _starts() -> frozenset[str]:
+    """The first four letters of every option that can be abbreviated."""
+    found = {"trus"}
+    tables = {id(runtime): runtime for runtime, _ in PROGRAMS.values()}
+    tables |= {id(runtime): runtime for runtime in MODULES.values()}
+    tables |= {id(runtime): runtime for _, runtime in _IMAGES}
+    for runtime in tables.values():
+        for table in (runtime.options, runtime.lists, runtime.documents, runtime.revisions):
+            found |= {name[:4] for name in table}
+        found |= {name[:4] for name in runtime.remote_code}
+    return frozenset(found)
+
+
+STARTS = _starts()
+"""Beginnings that an abbreviated option may have; most options of most servers have others."""
