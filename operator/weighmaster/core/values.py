@@ -4,19 +4,17 @@ from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
+from weighmaster.api.v1alpha1.roles import Role
 
-class Role(StrEnum):
-    """What a workload uses a model for."""
-
-    BASE = "base"
-    ADAPTER = "adapter"
-    DRAFT = "draft"
-    TOKENIZER = "tokenizer"
-    EMBEDDING = "embedding"
-    RERANKER = "reranker"
-    PROJECTOR = "projector"
-    EXPLAINER = "explainer"
-    FETCH = "fetch"
+__all__ = [
+    "Action",
+    "ModelReference",
+    "ModelUse",
+    "Outcome",
+    "Process",
+    "Role",
+    "Setting",
+]
 
 
 class Setting(StrEnum):

@@ -14,6 +14,7 @@ from weighmaster.api.v1alpha1.meta import (
     ReferenceGlob,
     Status,
 )
+from weighmaster.api.v1alpha1.roles import Role
 from weighmaster.api.v1alpha1.rules import Rule
 
 KindPattern = Annotated[
@@ -25,20 +26,6 @@ KindPattern = Annotated[
         description="`group/Kind` such as `apps/Deployment`, `Kind` in the core group; `*` is any.",
     ),
 ]
-
-
-class RoleName(StrEnum):
-    """What a workload uses a model for."""
-
-    BASE = "base"
-    ADAPTER = "adapter"
-    DRAFT = "draft"
-    TOKENIZER = "tokenizer"
-    EMBEDDING = "embedding"
-    RERANKER = "reranker"
-    PROJECTOR = "projector"
-    EXPLAINER = "explainer"
-    FETCH = "fetch"
 
 
 _Kinds = Annotated[
@@ -62,7 +49,7 @@ _References = Annotated[
         ),
     ),
 ]
-_Roles = Annotated[list[RoleName], Meta(max_length=9, description="What the model is used for.")]
+_Roles = Annotated[list[Role], Meta(max_length=9, description="What the model is used for.")]
 
 
 class NamespacedExclude(Schema, frozen=True, kw_only=True):
