@@ -31,6 +31,10 @@ _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\\\u200b-\u200f\u2028-\u202e\u2066-
 _ESCAPED_SEPARATOR = re.compile(r"%(2[ef]|5c|00|25)", re.IGNORECASE)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
+_SIGNED = re.compile(
+    r"(?:^|&)(?:sig|sas|token|key|x-amz-|x-goog-|signature|se|sp|sv)", re.IGNORECASE
+)
+
 _SCHEME_SPELLINGS = {
     "huggingface": "hf",
     "gcs": "gs",
@@ -178,6 +182,8 @@ def _parse_scheme(scheme: str, rest: str, text: str) -> ModelReference:
         return host_path(rest)
     if problem := _problem(rest):
         return unresolved(f"{problem} in {text}")
+    if scheme in ("http", "https"):
+        rest = _without_secrets(rest)
     canonical = f"{scheme}://{rest}"
     if scheme in ("s3", "gs", "tos", "az", "http", "https"):
         authority, slash, path = rest.partition("/")
@@ -185,6 +191,15 @@ def _parse_scheme(scheme: str, rest: str, text: str) -> ModelReference:
             f"{scheme}://{authority.lower() if 'http' in scheme else authority}{slash}{path}"
         )
     return ModelReference(canonical=canonical, scheme=scheme, location=canonical)
+
+
+def _without_secrets(rest: str) -> str:
+    """A URL without its user and password, and without a query that signs it."""
+    authority, slash, path = rest.partition("/")
+    path, question, query = path.partition("?")
+    if question and not _SIGNED.search(query):
+        path = f"{path}?{query}"
+    return f"{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def _parse_hub(scheme: str, rest: str) -> ModelReference:

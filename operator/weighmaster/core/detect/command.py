@@ -72,6 +72,21 @@ class CodeSnippet:
         self.environment = environment
 
 
+def _env_split(words: list[str], start: int) -> tuple[int, str] | None:
+    """The string that ``env -S`` splits into words, and where the words after it start."""
+    for index in range(start, min(len(words), start + 10)):
+        word = words[index]
+        if word in ("-S", "--split-string") and index + 1 < len(words):
+            return index + 2, words[index + 1]
+        if word.startswith("-S"):
+            return index + 1, word[2:]
+        if word.startswith("--split-string="):
+            return index + 1, word.partition("=")[2]
+        if not word.startswith("-") and "=" not in word:
+            return None
+    return None
+
+
 class CommandReader:
     """Reads the command lines of one container.
 
@@ -120,6 +135,14 @@ class CommandReader:
                 return
             if program not in WRAPPERS:
                 break
+            if program == "env" and depth < MAX_DEPTH:
+                found = _env_split(words, start + 1)
+                if found is not None:
+                    at, text = found
+                    rest = list(zip(words[at:], origins[at:], strict=True))
+                    text = f'{text} "$@"' if rest else text
+                    yield from self._script(text, rest, origins[at - 1], environment, depth + 1)
+                    return
             start = self._after_wrapper(words, start + 1, environment)
         if start >= len(words):
             return
@@ -240,9 +263,25 @@ class CommandReader:
             return
         script = Script(environment, parameters, origin)
         script.files = self.files
+        piped: Command | None = None
         for command in script.commands(text):
+            yield from self._pipe(piped, command, depth)
             yield from self._command(command, depth)
+            piped = command if command.piped else None
         self.exhausted = self.exhausted or script.exhausted
+
+    def _pipe(self, source: Command | None, command: Command, depth: int) -> Iterator[Invocation]:
+        """``echo TEXT | sh`` and ``echo WORDS | xargs PROGRAM``."""
+        if source is None or source.words[0] not in ("echo", "printf", "cat"):
+            return
+        text = source.body or " ".join(w for w in source.words[1:] if w not in ("-e", "-n", "%s"))
+        first = command.words[0].rpartition("/")[2]
+        if first in SHELLS and len(command.words) <= 2 and depth < MAX_DEPTH:
+            origin = command.origins[0]
+            yield from self._script(text, [], origin, command.environment, depth + 1)
+        elif first == "xargs":
+            command.words += text.split()[:1000]
+            command.origins += [command.origins[0]] * (len(command.words) - len(command.origins))
 
     def _command(self, command: Command, depth: int) -> Iterator[Invocation]:
         first = command.words[0]

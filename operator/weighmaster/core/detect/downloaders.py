@@ -328,3 +328,33 @@ def _slice(invocation: Invocation, start: int) -> Invocation:
         invocation.path, invocation.words[start:], invocation.origins[start:],
         invocation.environment,
     )  # fmt: skip
+
+
+_ENTRYPOINTS = (
+    (re.compile(r"(?:^|/)(?:kitops|kit)(?::|@|\Z)"), "kit"),
+    (re.compile(r"(?:^|/)oras(?::|@|\Z)"), "oras"),
+    (re.compile(r"aws-cli(?::|@|\Z)"), "aws"),
+    (re.compile(r"(?:^|/)curl(?::|@|\Z)"), "curl"),
+    (re.compile(r"alpine/git(?::|@|\Z)|/git-clone"), "git"),
+    (re.compile(r"(?:^|/)rclone(?::|@|\Z)"), "rclone"),
+    (re.compile(r"s5cmd(?::|@|\Z)"), "s5cmd"),
+    (re.compile(r"minio/mc(?::|@|\Z)"), "mc"),
+)
+
+
+def entrypoint(image: str) -> str | None:
+    """The downloader that an image runs when it is given arguments only."""
+    return next((program for pattern, program in _ENTRYPOINTS if pattern.search(image)), None)
+
+
+def modelkit(place: naming.Place, path: Path) -> Download | None:
+    """KitOps' init container: the artifact in ``MODELKIT_REF``, its place in ``UNPACK_PATH``."""
+    value = place.environment.get("MODELKIT_REF")
+    if not value:
+        return None
+    origin = place.environment.origin_of(value)
+    reference = references.unresolved(origin) if origin else references.image(value)
+    return _made(
+        _loose(reference, value), place.environment.get("UNPACK_PATH"),
+        place.environment.path("MODELKIT_REF", path), "MODELKIT_REF",
+    )  # fmt: skip

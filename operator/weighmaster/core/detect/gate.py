@@ -25,6 +25,9 @@ WORDS = (
 """Parts of words without which no command line loads weights that we could name."""
 
 
+_QUOTES = str.maketrans("", "", "'\"\\")
+
+
 def is_interesting(container: dict[str, Json], hinted: bool) -> bool:
     """Whether a closer look is worth it; false for nearly every container of a cluster."""
     image = container.get("image")
@@ -43,6 +46,9 @@ def is_interesting(container: dict[str, Json], hinted: bool) -> bool:
     hooks = _hooks(container)
     if command or arguments or hooks:
         line = f"{_line(command)} {_line(arguments)} {hooks}"
+        if "'" in line or '"' in line or "\\" in line:
+            # A shell reads v''llm and "se"rve as the plain words.
+            line = line.translate(_QUOTES)
         for word in WORDS:
             if word in line:
                 return True

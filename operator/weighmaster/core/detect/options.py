@@ -52,6 +52,9 @@ def scan(words: list[str], origins: list[int], runtime: Runtime) -> Scan:
         name, equals, value = word.lstrip("-").partition("=")
         if "_" in name:
             name = name.replace("_", "-")
+        if "." in name and name.endswith(".model"):
+            # vLLM also takes the members of a JSON option one by one.
+            name = "spec-model" if name[:-6] in runtime.documents else name
         origin = origins[index]
         index += 1
         if equals:

@@ -133,10 +133,18 @@ class _PodReader:
         view = _View(container, commands)
         elements = container.elements
         if elements:
+            tool = (
+                downloaders.entrypoint(container.image) if container.arguments_from == 0 else None
+            )
+            if tool is not None and not is_server(elements[0]):
+                words = [container.environment.expand(word) for word in elements]
+                origins = list(range(len(words)))
+                own = Invocation(tool, words, origins, container.environment)
+                view.invocations.append((own, None))
             if container.arguments_from == 0 and elements[0][:1] == "-":
                 self._only_arguments(view)
             else:
-                view.invocations = [(found, None) for found in commands.read(elements)]
+                view.invocations += [(found, None) for found in commands.read(elements)]
         for words, path in container.hooks():
             view.invocations += [(found, path) for found in commands.read(words)]
         return view
@@ -197,11 +205,20 @@ class _PodReader:
         for snippet in view.commands.code:
             place = naming.Place(container, snippet.environment, self.volumes)
             path = container.element_path(snippet.origin)
-            for found in scripts.read(snippet, place):
+            found_calls = scripts.read(snippet, place)
+            if not found_calls and scripts.fetches(snippet.code):
+                unread = references.unresolved("Python code that downloads")
+                self._keep(container, Download(unread, "", path, "Python download"))
+            for found in found_calls:
                 if found.fetching:
                     self._keep(
                         container, Download(found.reference, found.destination, path, found.call)
                     )
+        if "MODELKIT_REF" in container.environment.values:
+            place = naming.Place(container, container.environment, self.volumes)
+            kit = downloaders.modelkit(place, (container.path, "env"))
+            if kit is not None:
+                self._keep(container, kit)
         if _INITIALIZER.search(container.image) and container.elements:
             place = naming.Place(container, container.environment, self.volumes)
             words = [container.environment.expand(word) for word in container.elements]

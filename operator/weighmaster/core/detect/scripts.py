@@ -38,6 +38,17 @@ _ASSIGNED = re.compile(r"(?m)^[ \t]{0,40}([A-Za-z_]\w{0,60})\s{0,4}=\s{0,4}([^=\
 _TRAINING = re.compile(r"\b(?:Trainer|SFTTrainer|TrainingArguments|LoraConfig|\.fit|optimizer)\b")
 
 
+_IMPORTED = re.compile(
+    r"\b(?:snapshot_download|hf_hub_download)\b|^\s{0,20}(?:from|import)\s+(?:vllm|sglang|llama_cpp)\b",
+    re.MULTILINE,
+)
+
+
+def fetches(code: str) -> bool:
+    """Whether code imports a downloader or an engine, however it calls it."""
+    return any(not _commented(code, match.start()) for match in _IMPORTED.finditer(code))
+
+
 class Found:
     """A call that names weights."""
 

@@ -25,6 +25,18 @@ OVERRIDES = (
 )  # fmt: skip
 """Variables that change where a reference is fetched from."""
 
+_VALUED = frozenset(
+    {
+        "served-model-name", "download-dir", "chat-template", "root-path", "generation-config",
+        "hf-config-path", "tool-parser-plugin", "ssl-keyfile", "ssl-certfile", "config", "dataset",
+        "allowed-local-media-path", "log-config-file", "input-file", "output-file", "middleware",
+        "tool-call-parser", "reasoning-parser", "logits-processor-pattern", "api-key", "hf-token",
+        "metadata", "kv-transfer-config", "tokenizer-mode", "extra-llm-api-options", "log-dir",
+        "quantization-param-path", "lora-extra-vocab-size", "otlp-traces-endpoint",
+    }
+)  # fmt: skip
+"""Options that surely take a value; after any other a word may be the model itself."""
+
 COMPILED = ("NEURON_COMPILED_ARTIFACTS", "COMPILER_WORKDIR_ROOT")
 """Variables that name compiled weights beside the model they were made from."""
 
@@ -91,10 +103,8 @@ class Server:
         """A word that an unknown option may not have wanted is what the server would load."""
         if option.value is None or role_of(option.name, self.runtime) is not None:
             return
-        if option.name in ("enforce", "trust", "enable-auto", "ray") and "/" in option.value:
-            self.name(
-                self.runtime.role, option.value, self.container.element_path(option.origin), ""
-            )
+        if option.name not in _VALUED and references.is_repository_name(option.value):
+            self.name(self.runtime.role, option.value, self._element(option), "")
 
     def _assignment(self, value: str, path: Path) -> None:
         """``name=value`` without dashes (MaxText)."""
@@ -207,7 +217,7 @@ class Server:
         """A configuration file: the same options by name, where its text is known."""
         content = files.get(value)
         if content is None:
-            if self.runtime.name in ("vllm", "aphrodite") and has_model_config(self):
+            if self.runtime.name in ("vllm", "aphrodite"):
                 self.named.append((Role.BASE, "", path, f"configuration file {value}"))
             return
         self.remote = stronger(self.remote, remote_code_in(content))

@@ -44,7 +44,7 @@ Part = str | tuple[str, str | None, bool]
 class Command:
     """A simple command with its words expanded."""
 
-    __slots__ = ("body", "environment", "origins", "target", "words")
+    __slots__ = ("body", "environment", "origins", "piped", "target", "words")
 
     def __init__(
         self, words: list[str], origins: list[int], environment: Environment, body: str | None
@@ -54,6 +54,7 @@ class Command:
         self.environment = environment
         self.body = body
         self.target: str | None = None
+        self.piped = False
 
 
 class _Frame:
@@ -242,6 +243,7 @@ class Script:
             body = frame.body
             command = Command(texts, origins, self.environment, body)
             command.target = frame.target
+            command.piped = frame.redirect == "|"
             if frame.target and body is not None:
                 self.files[frame.target] = body
             yield command
@@ -421,7 +423,8 @@ class _Reader:
         self.position += 2 if double else 1
         if self.text.startswith(">", self.position) and character == "&":
             return  # "&>" redirects both streams
-        yield from self._end_command(frame, character * 2 if double and character != ";" else "")
+        operator = character * 2 if double else character
+        yield from self._end_command(frame, operator if operator in ("&&", "||", "|") else "")
 
     def _parenthesis(self, frame: _Frame, character: str) -> Iterator[_Frame]:
         self.position += 1

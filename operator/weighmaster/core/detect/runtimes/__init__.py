@@ -155,19 +155,12 @@ _HARMLESS = re.compile(
     r"tokenizer-service|verl|train|training|trainer|finetune|loader-test|epp|scheduler|metrics|"
     r"initializer|device-plugin|gradio-app)(?:$|[-_/.:@])"
 )
-_SHORTHAND = re.compile(
-    r"vllm|sglang|llm|ollama|tgi|tei|trt|triton|tensor|torch|ml|llama|infer|serv|nim|whisper|model|"
-    r"jet|sax|immich|onyx|aikit|kv|t2v|multi2vec|tabby|mistral|max|kaito|danswer|ovms|djl|openvino|"
-    r"lorax|infinity|aphrodite|local|openmm|koboldcpp|text-gen|comfy|stable|exllama|qna|rerank|xin"
-)
 
 
 @lru_cache(maxsize=2048)
 def of_image(image: str) -> Runtime | None:
     """The runtime that a container image starts by itself, if its name tells."""
     name = image.lower()
-    if not _SHORTHAND.search(name):
-        return None
     registry, slash, rest = name.partition("/")
     if slash and ("." in registry or ":" in registry) and "/" in rest:
         searched = "/" + rest
