@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from weighmaster.core.detect import detect as detect_models
+from weighmaster.core.detect.volumes import STORED
 from weighmaster.core.values import ModelUse, Setting
 from weighmaster.manifests import Document, context_of, read_files
 
@@ -75,7 +76,8 @@ def as_row(document: Document, uses: tuple[ModelUse, ...]) -> dict[str, Any]:
         "name": metadata.get("name"),
         "serving": bool(uses),
         "remoteCode": any(use.process.remote_code is not Setting.OFF for use in uses),
-        "models": [_model(use) for use in uses],
+        "models": [_model(use) for use in uses if use.reason != STORED],
+        "stores": [_model(use) for use in uses if use.reason == STORED],
     }
 
 

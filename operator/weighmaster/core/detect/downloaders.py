@@ -21,7 +21,7 @@ _REMOTE = re.compile(
     r"azureml|kitops)://"
 )
 _NOT_WEIGHTS = re.compile(
-    r"\.(?:py|sh|json|ya?ml|txt|md|whl|deb|rpm|csv|parquet|jsonl|sql|html|js|conf|pub|key|zip)"
+    r"\.(?:py|sh|json|ya?ml|txt|md|whl|deb|rpm|csv|parquet|jsonl|sql|html|js|conf|pub|key|zip|jinja2?|tmpl)"
     r"(?:[?#].*)?\Z|/archive/|raw\.githubusercontent|get-pip|/install(?:er)?(?:\.sh)?\Z|/health|"
     r"localhost|127\.0\.0\.1|/v1/|/api/|/metrics|datasets?/|status|/ready",
     re.IGNORECASE,

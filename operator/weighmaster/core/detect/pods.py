@@ -28,6 +28,9 @@ from weighmaster.core.values import ModelReference, Process, Role
 
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
+MAX_DOWNLOADS = 200
+"""Downloads of one pod that are told apart; every path is compared with each."""
+
 _INITIALIZER = re.compile(r"storage-initializer")
 _ADAPTER = re.compile(r"lora|adapter", re.IGNORECASE)
 
@@ -226,6 +229,11 @@ class _PodReader:
                 self._keep(container, download)
 
     def _keep(self, container: Container, download: Download) -> None:
+        if len(self.volumes.downloads) >= MAX_DOWNLOADS:
+            reference = references.unresolved(f"more than {MAX_DOWNLOADS} downloads")
+            process = Process(runtime="download", container=container.name)
+            self.sink.add(reference, Role.FETCH, container.path, process, "too many downloads")
+            return
         download.container = container
         if download.destination.startswith("/"):
             location = self.volumes.locate(container, download.destination)
@@ -309,11 +317,17 @@ class _PodReader:
         words = [word for word in invocation.words if word[:1] != "-"]
         if words[:1] == ["serve"]:
             view.served = True
-            pulls = any(d.destination == "ollama:" for d in self.volumes.downloads)
-            if not pulls:
+            if not self._pulls(view):
                 self._dynamic(view, language.OLLAMA, hook or self._path(view.container, invocation))
         elif words[:1] in (["pull"], ["run"]):
             view.served = True
+
+    def _pulls(self, view: _View) -> bool:
+        """Whether an Ollama container names what it serves by pulling it itself."""
+        return any(
+            download.destination == "ollama:" and download.container is view.container
+            for download in self.volumes.downloads
+        )
 
     def _dynamic(self, view: _View, runtime: Runtime, path: Path) -> None:
         server = Server(runtime, view.container, view.container.environment, self.volumes, path)
@@ -391,7 +405,7 @@ class _PodReader:
             words, origins = words[1:], origins[1:]
         view.served = True
         if runtime is language.OLLAMA:
-            if not any(d.destination == "ollama:" for d in self.volumes.downloads):
+            if not self._pulls(view):
                 self._dynamic(view, runtime, (container.path, "image"))
             return
         fallback: Path = (container.path, "image")
@@ -444,14 +458,14 @@ class _PodReader:
                 path = below(path, "image", "reference")
             else:
                 continue
-            if not self.sink.names(reference):
+            if not self.sink.names(reference, Role.BASE):
                 process = Process(runtime="volume")
                 self.sink.add(reference, Role.BASE, path, process, "model volume")
 
     def _leftovers(self) -> None:
-        serving = {view.container for view in self.views if view.served}
+        batch = self.pod.kind in custom.BATCH_KINDS
         for download in self.volumes.downloads:
-            if download.used or download.role == "generic":
+            if download.role == "generic":
                 continue
             container = download.container
             about = f"{download.reference.canonical} {download.destination}"
@@ -459,7 +473,7 @@ class _PodReader:
             if _ADAPTER.search(about):
                 role = Role.ADAPTER
             else:
-                role = Role.BASE if ollama and self._keeps_serving(serving) else Role.FETCH
+                role = Role.BASE if ollama and not batch else Role.FETCH
             process = Process(
                 runtime="ollama" if ollama else "download",
                 container=container.name if container else None,
@@ -471,9 +485,6 @@ class _PodReader:
                 )  # fmt: skip
                 process = place.process()
             self.sink.add(download.reference, role, download.path, process, download.reason)
-
-    def _keeps_serving(self, serving: set[Container]) -> bool:
-        return bool(serving) and self.pod.kind not in ("Job", "CronJob")
 
 
 class _Files(dict[str, str]):

@@ -13,7 +13,7 @@ from weighmaster.core.detect.options import Option, Scan, full_name, role_of, sc
 from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.runtimes.table import Runtime
 from weighmaster.core.detect.sink import Sink
-from weighmaster.core.detect.volumes import Volumes
+from weighmaster.core.detect.volumes import STORED, Volumes
 from weighmaster.core.detect.yamltree import parse_text
 from weighmaster.core.values import ModelReference, Process, Role, Setting
 
@@ -313,6 +313,9 @@ class Server:
                 based = based or bool(found)
             for reference in found:
                 sink.add(self._pin(reference, role), role, path, process, self._why(how))
+            stores, self.place.volumes.stores = self.place.volumes.stores, []
+            for reference in stores:
+                sink.add(reference, role, path, process, STORED)
         if not based and default is not None:
             sink.add(
                 default, self.task or self.runtime.role, self.fallback, process,

@@ -3,7 +3,7 @@
 from weighmaster.core.detect.paths import Path, render
 from weighmaster.core.values import ModelReference, ModelUse, Process, Role
 
-MAX_USES = 500
+MAX_USES = 2000
 """Uses that one object may have; more are one further use with unknown weights."""
 
 
@@ -51,9 +51,11 @@ class Sink:
             )
         )
 
-    def names(self, reference: ModelReference) -> bool:
-        """Whether some use already has this reference."""
-        return any(use.reference.canonical == reference.canonical for use in self.uses)
+    def names(self, reference: ModelReference, role: Role) -> bool:
+        """Whether some use already has this reference in this role."""
+        return any(
+            use.reference.canonical == reference.canonical and use.role is role for use in self.uses
+        )
 
 
 def with_override(process: Process, name: str) -> Process:

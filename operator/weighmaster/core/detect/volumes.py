@@ -8,11 +8,14 @@ from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.reading import Json, items, mapping, text
 from weighmaster.core.values import ModelReference
 
+STORED = "volume that holds the downloaded copy"
+"""Reason of a use whose reference is only the place where a download is kept."""
+
 
 class Download:
     """Something that a container fetches to a path."""
 
-    __slots__ = ("container", "destination", "path", "place", "reason", "reference", "role", "used")
+    __slots__ = ("container", "destination", "path", "place", "reason", "reference", "role")
 
     def __init__(
         self, reference: ModelReference, destination: str, path: Path, reason: str
@@ -24,7 +27,6 @@ class Download:
         self.container: Container | None = None
         self.place: tuple[str, str] | None = None
         self.role = ""
-        self.used = False
 
 
 class Location:
@@ -48,6 +50,8 @@ class Volumes:
                 self.by_name[name] = (volume, index)
         self.aliases = aliases or {}
         self.downloads: list[Download] = []
+        self.stores: list[ModelReference] = []
+        """Volumes that outlive the pod, behind paths that resolved to a download."""
 
     def locate(self, container: Container, path: str) -> Location | None:
         """The volume that the longest mount over ``path`` shows, and the path inside it."""
@@ -75,20 +79,24 @@ class Volumes:
             if is_below(normpath(path), alias):
                 return [reference]
         location = self.locate(container, path)
-        if written:
-            fetched = self._fetched(container, path, location)
-            if fetched:
-                return fetched
+        fetched = self._fetched(container, path, location) if written else []
         if location is None:
-            return []
+            return fetched
+        if fetched:
+            # The server loads what lies there, which need not be what was fetched this time.
+            if _outlives(self.by_name.get(location.volume)):
+                self.stores.append(self.reference(location))
+            return fetched
         return [self.reference(location)]
 
     def _fetched(
         self, container: Container, path: str, location: Location | None
     ) -> list[ModelReference]:
-        """References of the downloads that made what lies at ``path``."""
-        over: list[tuple[int, Download]] = []
-        under: list[Download] = []
+        """References of the downloads that could have made what lies at ``path``.
+
+        All of them: which one came last, or whether one failed, no manifest tells.
+        """
+        found: list[ModelReference] = []
         for download in self.downloads:
             if location is not None and download.place is not None:
                 if download.place[0] != location.volume:
@@ -98,21 +106,9 @@ class Volumes:
                 here, there = normpath(path), normpath(download.destination)
             else:
                 continue
-            if is_below(here, there):
-                over.append((len(there), download))
-            elif is_below(there, here):
-                under.append(download)
-        if not over:
-            found = under
-        else:
-            longest = max(length for length, _ in over)
-            found = [download for length, download in over if length == longest]
-            tail = normpath(path).rpartition("/")[2]
-            exact = [d for d in found if d.reference.location.rstrip("/").endswith("/" + tail)]
-            found = exact or found
-        for download in found:
-            download.used = True
-        return [download.reference for download in found]
+            if is_below(here, there) or (is_below(there, here) and download.role != "generic"):
+                found.append(download.reference)
+        return found
 
     def reference(self, location: Location) -> ModelReference:
         """What a path inside a volume is, by the source of the volume."""
@@ -139,6 +135,11 @@ class Volumes:
             return references.parse(f"nfs://{where}")
         kind = next((key for key in volume if key != "name"), "volume")
         return references.unresolved(f"{inside} ({kind} {location.volume})")
+
+
+def _outlives(found: tuple[dict[str, Json], int] | None) -> bool:
+    """Whether what lies on a volume may be older than the pod."""
+    return found is None or not any(kind in found[0] for kind in ("emptyDir", "ephemeral"))
 
 
 def _csi(csi: dict[str, Json], inside: str) -> ModelReference:
