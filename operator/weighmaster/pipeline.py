@@ -96,7 +96,7 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
     existing = (
         decision.action >= Action.SANDBOX
         and old is not None
-        and _changes_nothing(document, uses, old, request.subresource)
+        and detect(old) == uses
     )
     return Review(validate(decision, existing=existing), decision)
 
@@ -118,23 +118,6 @@ def describe(document: Document, namespace: str, name: str, old: Document | None
         name=_text(metadata.get("name")) or _text(metadata.get("generateName")) or name,
         label_sets=tuple(label_sets),
     )
-
-
-def _changes_nothing(
-    document: Document, uses: tuple[ModelUse, ...], old: Document, subresource: str
-) -> bool:
-    """Whether an update leaves alone what a decision is about.
-
-    Apart from metadata and status nothing may differ; an ephemeral container may be added as long
-    as it brings no model use. A deletion timestamp makes no difference.
-    """
-    if detect(old) != uses:
-        return False
-    return subresource == "ephemeralcontainers" or _substance(document) == _substance(old)
-
-
-def _substance(document: Document) -> dict[str, Any]:
-    return {key: value for key, value in document.items() if key not in ("metadata", "status")}
 
 
 def _annotations(document: Document) -> Mapping[str, Any] | None:

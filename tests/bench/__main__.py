@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -97,7 +98,7 @@ async def load(port: int, path: str, body: bytes, connections: int, count: int) 
         done: asyncio.Future[list[float]] = loop.create_future()
         waiting.append(done)
         transport, _protocol = await loop.create_connection(
-            lambda done=done: Client(head.encode() + body, count // connections, done),
+            partial(Client, head.encode() + body, count // connections, done),
             "127.0.0.1",
             port,
             ssl=context,

@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 def deployment() -> Json:
     """A vLLM Deployment as a model team would write it, with what the API server adds."""
-    environment = [
+    environment: list[Json] = [
         {"name": f"VLLM_SETTING_{number}", "value": f"value-{number}"} for number in range(24)
     ]
     environment.append(

@@ -1,7 +1,61 @@
 """End-to-end tests: a real API server, our processes, real kubectl."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import pytest
+
+from tests.cluster.installation import Installation
+from tests.controlplane.cluster import ControlPlane
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("tests.controlplane.fixtures")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "control_plane" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def installation(
+    control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """Weighmaster, installed and ready, for all tests of the session."""
+    with Installation(control_plane, tmp_path_factory.mktemp("weighmaster")) as installed:
+        yield installed
+
+
+Apply = Callable[..., None]
+
+
+@pytest.fixture
+def policy(control_plane: ControlPlane, namespace: str) -> Iterator[Callable[..., str]]:
+    """Makes cluster policies that only look at the test's namespace, and deletes them again."""
+    made: list[str] = []
+
+    def make(*rules: dict[str, Any], action: str = "Deny", name: str = "", **spec: Any) -> str:
+        name = name or f"{namespace}-{len(made)}"
+        selector = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+        match = {"namespaceSelector": selector, **spec.pop("match", {})}
+        control_plane.apply(
+            {
+                "apiVersion": "weighmaster.dev/v1alpha1",
+                "kind": "ClusterModelPolicy",
+                "metadata": {"name": name},
+                "spec": {
+                    "match": match,
+                    "enforcement": {"action": action},
+                    "rules": [{"name": f"rule-{n}", **rule} for n, rule in enumerate(rules)],
+                    **spec,
+                },
+            }
+        )
+        made.append(name)
+        return name
+
+    yield make
+    for name in made:
+        control_plane.kubectl("delete", "clustermodelpolicy", name, "--ignore-not-found")

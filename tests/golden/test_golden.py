@@ -25,8 +25,10 @@ def test_decision_is_the_golden_one(loaded: Loaded) -> None:
     expect = loaded.case.expect
     response = answer.response
     told = f"{response.message}\n{response.warnings}"
-    label = answer.decision.action.label if answer.decision else (
-        "Allow" if response.allowed else "Deny"
+    label = (
+        answer.decision.action.label
+        if answer.decision
+        else ("Allow" if response.allowed else "Deny")
     )
     assert (label, response.allowed) == (expect.decision, expect.allowed), told
     assert Counter(response.reasons) == Counter(Reason(reason) for reason in expect.reasons), told

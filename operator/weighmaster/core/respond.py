@@ -67,8 +67,9 @@ def validate(decision: Decision, *, existing: bool = False) -> Response:
     """The validating answer.
 
     ``existing`` says that the request changes nothing about the models an object uses: what it
-    violates, it has violated before, so it is told and let through. Otherwise nobody could remove
-    a finalizer from, or delete, what a new policy forbids.
+    violates, it has violated before, so that is told and the request let through. Otherwise nobody
+    could remove a finalizer from what a new policy forbids, and a Deployment that is being mended
+    could not scale its old ReplicaSet down. New pods are judged as such.
     """
     against = decision.against
     annotations = _audit(decision)

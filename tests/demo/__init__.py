@@ -1,0 +1,1 @@
+"""The demo: the main job on a laptop, without a cluster."""
