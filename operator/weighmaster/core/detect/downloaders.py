@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from weighmaster.core import references
 from weighmaster.core.detect import naming
@@ -342,6 +343,7 @@ _ENTRYPOINTS = (
 )
 
 
+@lru_cache(maxsize=2048)
 def entrypoint(image: str) -> str | None:
     """The downloader that an image runs when it is given arguments only."""
     return next((program for pattern, program in _ENTRYPOINTS if pattern.search(image)), None)

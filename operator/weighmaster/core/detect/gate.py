@@ -1,5 +1,6 @@
 """The cheap question first: could this container load weights at all?"""
 
+from weighmaster.core.detect.downloaders import entrypoint
 from weighmaster.core.detect.reading import Json
 from weighmaster.core.detect.runtimes import of_image
 
@@ -31,7 +32,9 @@ _QUOTES = str.maketrans("", "", "'\"\\")
 def is_interesting(container: dict[str, Json], hinted: bool) -> bool:
     """Whether a closer look is worth it; false for nearly every container of a cluster."""
     image = container.get("image")
-    if hinted or (type(image) is str and of_image(image) is not None):
+    if hinted or (
+        type(image) is str and (of_image(image) is not None or entrypoint(image) is not None)
+    ):
         return True
     variables = container.get("env")
     if type(variables) is list:

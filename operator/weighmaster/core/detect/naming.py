@@ -122,7 +122,7 @@ def _path(value: str, place: Place) -> list[ModelReference]:
 
 def _name(value: str, bare: str, place: Place) -> ModelReference:
     """A value that is neither a path nor a URL nor ``org/name``."""
-    if _PLACEHOLDER.match(value):
+    if _PLACEHOLDER.match(value) or value.startswith("$("):
         return references.unresolved(value)
     if bare == "ollama":
         return references.parse(f"ollama://{value}")

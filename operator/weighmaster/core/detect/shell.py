@@ -341,10 +341,10 @@ class _Reader:
         if character == "\\":
             following = text[self.position + 1 : self.position + 2]
             self.position += 2
-            if following not in ("\n", ""):
+            if following == "\r" and text.startswith("\n", self.position):
+                self.position += 1  # a CRLF file
+            elif following not in ("\n", ""):
                 _append(frame, following)
-            elif text[self.position : self.position + 1] == "\n":  # a CRLF file
-                self.position += 1
         elif character == "'":
             stop = text.find("'", self.position + 1)
             stop = len(text) if stop < 0 else stop
