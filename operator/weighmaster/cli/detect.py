@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from weighmaster.core.detect import detect as detect_models
 from weighmaster.core.detect.volumes import STORED
@@ -107,10 +108,11 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         for model in row["models"]:
             remote = "" if model["remoteCode"] == "off" else " (remote code)"
-            table.add_row(
+            cells = (
                 f"{row['kind']}/{row['name']}", model["reference"], model["role"],
                 f"{model['runtime']}{remote}", model["path"],
             )  # fmt: skip
+            table.add_row(*[Text(cell) for cell in cells])
     serving = sum(1 for row in rows if row["serving"])
     console = Console()
     if serving:

@@ -109,7 +109,9 @@ def test_a_reference_is_found_in_the(probe: str) -> None:
         (container("vllm", "serve", "$(M)"), "unresolved:$(M)"),
         (container("vllm", "serve", "--config", "/c.yaml"), "unresolved:file /c.yaml"),
         (
-            container("python", "-c", "from huggingface_hub import snapshot_download as d\nd('a/b')"),
+            container(
+                "python", "-c", "from huggingface_hub import snapshot_download as d\nd('a/b')"
+            ),
             "unresolved:",
         ),
     ],

@@ -113,9 +113,7 @@ VOLUMES = st.sampled_from(
 )
 
 
-@given(
-    st.lists(CONTAINERS, min_size=1, max_size=4), CONTAINERS | JSON, st.integers(0, 4), VOLUMES
-)
+@given(st.lists(CONTAINERS, min_size=1, max_size=4), CONTAINERS | JSON, st.integers(0, 4), VOLUMES)
 @LOOSE
 def test_adding_a_container_removes_no_model_use(
     containers: list[Any], added: Any, position: int, kind: dict[str, Any]

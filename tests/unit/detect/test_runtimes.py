@@ -216,6 +216,10 @@ def test_pods_are_found_in(version: str, kind: str, wrap: Any) -> None:
 
 
 def test_lists_are_read_with_their_items_in_the_path() -> None:
-    document = {"apiVersion": "v1", "kind": "List", "items": [{}, deployment(container("vllm", "serve", "a/b"))]}
+    document = {
+        "apiVersion": "v1",
+        "kind": "List",
+        "items": [{}, deployment(container("vllm", "serve", "a/b"))],
+    }
     (use,) = detect(document)
     assert use.path == "items[1].spec.template.spec.containers[0].command[2]"

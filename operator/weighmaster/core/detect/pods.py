@@ -4,18 +4,17 @@ import re
 from collections.abc import Mapping
 
 from weighmaster.core import references
-from weighmaster.core.detect import custom, downloaders, naming, scripts
-from weighmaster.core.detect.command import QUIET, CommandReader, Invocation
+from weighmaster.core.detect import custom, downloaders, naming, scripts, views
+from weighmaster.core.detect.command import QUIET, Invocation
 from weighmaster.core.detect.containers import Container
 from weighmaster.core.detect.context import Context
 from weighmaster.core.detect.environment import Surroundings
 from weighmaster.core.detect.gate import is_interesting
 from weighmaster.core.detect.paths import Path, below
-from weighmaster.core.detect.reading import Json, items, mapping, text
+from weighmaster.core.detect.reading import Json, mapping, text
 from weighmaster.core.detect.runtimes import (
     classic,
     is_harmless_image,
-    is_server,
     language,
     of_image,
     of_program,
@@ -23,6 +22,7 @@ from weighmaster.core.detect.runtimes import (
 from weighmaster.core.detect.runtimes.table import Runtime
 from weighmaster.core.detect.servers import Server, remote_code_in, stronger
 from weighmaster.core.detect.sink import Sink
+from weighmaster.core.detect.views import View
 from weighmaster.core.detect.volumes import Download, Volumes
 from weighmaster.core.values import ModelReference, Process, Role
 
@@ -95,24 +95,12 @@ def _carry_models(volumes: Json) -> bool:
     )
 
 
-class _View:
-    """What one container runs."""
-
-    __slots__ = ("commands", "container", "invocations", "served")
-
-    def __init__(self, container: Container, commands: CommandReader) -> None:
-        self.container = container
-        self.commands = commands
-        self.invocations: list[tuple[Invocation, Path]] = []
-        self.served = False
-
-
 class _PodReader:
     def __init__(self, pod: Pod, containers: list[Container], sink: Sink) -> None:
         self.pod = pod
         self.sink = sink
         self.volumes = Volumes(pod.spec.get("volumes"), pod.aliases)
-        self.views = [self._view(container) for container in containers]
+        self.views = [views.of(container, self.volumes, pod.around) for container in containers]
 
     def read(self) -> None:
         for view in self.views:
@@ -125,78 +113,9 @@ class _PodReader:
         self._volumes()
         self._leftovers()
 
-    def _view(self, container: Container) -> _View:
-        files: dict[str, str] = {}
-
-        def file_at(path: str) -> str | None:
-            return self._file(container, path)
-
-        commands = CommandReader(container.environment, file_at, is_server)
-        commands.files = files
-        view = _View(container, commands)
-        elements = container.elements
-        if elements:
-            tool = (
-                downloaders.entrypoint(container.image) if container.arguments_from == 0 else None
-            )
-            if tool is not None and not is_server(elements[0]):
-                words = [container.environment.expand(word) for word in elements]
-                origins = list(range(len(words)))
-                own = Invocation(tool, words, origins, container.environment)
-                view.invocations.append((own, None))
-            if container.arguments_from == 0 and elements[0][:1] == "-":
-                self._only_arguments(view)
-            else:
-                view.invocations += [(found, None) for found in commands.read(elements)]
-        for words, path in container.hooks():
-            view.invocations += [(found, path) for found in commands.read(words)]
-        return view
-
-    @staticmethod
-    def _only_arguments(view: _View) -> None:
-        """Arguments of an entrypoint; a server may still stand among them."""
-        for index, word in enumerate(view.container.elements):
-            if word[:1] not in ("-", "{") and is_server(word.rpartition("/")[2]):
-                words = view.container.elements
-                back = 1 if words[index - 1] == "-m" else 0
-                if back or word.rpartition("/")[2] not in ("ray", "max", "tabby"):
-                    view.invocations += [
-                        (found, None) for found in view.commands.read(words[index:], index)
-                    ]
-                    return
-
-    def _file(self, container: Container, path: str) -> str | None:
-        """The text of a file that a ConfigMap puts at ``path``, where it is known."""
-        context = self.pod.around.context
-        if not context.config_maps or not path.startswith("/"):
-            return None
-        location = self.volumes.locate(container, path)
-        if location is None or location.volume not in self.volumes.by_name:
-            return None
-        volume, _ = self.volumes.by_name[location.volume]
-        sources = [mapping(volume.get("configMap"))] + [
-            mapping(mapping(source).get("configMap"))
-            for source in items(mapping(volume.get("projected")).get("sources"))
-        ]
-        inside = location.inside.lstrip("/")
-        for source in sources:
-            name = text(source.get("name"))
-            data = context.config_map(self.pod.around.namespace, name) if name else None
-            if data is None:
-                continue
-            listed = items(source.get("items"))
-            key = next(
-                (text(mapping(item).get("key")) for item in listed
-                 if text(mapping(item).get("path")) == inside),
-                inside,
-            )  # fmt: skip
-            if key in data:
-                return data[key]
-        return None
-
     # Downloads.
 
-    def _collect_downloads(self, view: _View) -> None:
+    def _collect_downloads(self, view: View) -> None:
         container = view.container
         for invocation, hook in view.invocations:
             if not downloaders.is_downloader(invocation.program):
@@ -249,7 +168,7 @@ class _PodReader:
 
     # Servers.
 
-    def _serve(self, view: _View) -> None:
+    def _serve(self, view: View) -> None:
         for invocation, hook in view.invocations:
             if invocation.program in QUIET:
                 continue
@@ -264,7 +183,7 @@ class _PodReader:
             self._unread(view)
 
     def _start(
-        self, view: _View, runtime: Runtime, invocation: Invocation, skip: int, hook: Path
+        self, view: View, runtime: Runtime, invocation: Invocation, skip: int, hook: Path
     ) -> None:
         container = view.container
         view.served = True
@@ -272,15 +191,12 @@ class _PodReader:
         if not invocation.words and hook is None:
             fallback = container.element_path(max(0, len(container.elements) - 1))
         server = Server(runtime, container, invocation.environment, self.volumes, fallback)
-        server.read(invocation.words[skip:], invocation.origins[skip:], self._texts(view))
+        server.read(invocation.words[skip:], invocation.origins[skip:], view.file_at)
         server.read_variables()
         self._remote_texts(server, view)
         server.report(self.sink, self._default(runtime, container, server))
 
-    def _texts(self, view: _View) -> dict[str, str]:
-        return _Files(view.commands.files, view.commands.file_at)
-
-    def _remote_texts(self, server: Server, view: _View) -> None:
+    def _remote_texts(self, server: Server, view: View) -> None:
         for content in view.commands.files.values():
             server.remote = stronger(server.remote, remote_code_in(content))
 
@@ -313,7 +229,7 @@ class _PodReader:
             return references.unresolved(container.environment.origin("MODEL") or "")
         return references.unresolved(f"{runtime.name} without a model")
 
-    def _ollama(self, view: _View, invocation: Invocation, hook: Path) -> None:
+    def _ollama(self, view: View, invocation: Invocation, hook: Path) -> None:
         words = [word for word in invocation.words if word[:1] != "-"]
         if words[:1] == ["serve"]:
             view.served = True
@@ -322,19 +238,19 @@ class _PodReader:
         elif words[:1] in (["pull"], ["run"]):
             view.served = True
 
-    def _pulls(self, view: _View) -> bool:
+    def _pulls(self, view: View) -> bool:
         """Whether an Ollama container names what it serves by pulling it itself."""
         return any(
             download.destination == "ollama:" and download.container is view.container
             for download in self.volumes.downloads
         )
 
-    def _dynamic(self, view: _View, runtime: Runtime, path: Path) -> None:
+    def _dynamic(self, view: View, runtime: Runtime, path: Path) -> None:
         server = Server(runtime, view.container, view.container.environment, self.volumes, path)
         server.read_variables()
         server.report(self.sink, references.dynamic(runtime.name))
 
-    def _code(self, view: _View) -> None:
+    def _code(self, view: View) -> None:
         container = view.container
         for snippet in view.commands.code:
             place = naming.Place(container, snippet.environment, self.volumes)
@@ -351,7 +267,7 @@ class _PodReader:
                         found.reference, Role.BASE, server.fallback, server.process(), found.call
                     )
 
-    def _unread(self, view: _View) -> None:
+    def _unread(self, view: View) -> None:
         view.served = True
         path = view.container.element_path(0)
         process = Process(runtime="unknown", container=view.container.name)
@@ -362,7 +278,7 @@ class _PodReader:
 
     # Containers whose command says nothing.
 
-    def _guess(self, view: _View) -> None:
+    def _guess(self, view: View) -> None:
         container = view.container
         image = container.image
         runtime = of_image(image) if image else None
@@ -390,11 +306,11 @@ class _PodReader:
             view.served = True
             use.report(self.sink, use.default)
 
-    def _entrypoint(self, view: _View, runtime: Runtime) -> None:
+    def _entrypoint(self, view: View, runtime: Runtime) -> None:
         """The image's own start, with the container's arguments."""
         container = view.container
         words = list(container.elements)
-        if (words and words[0] in ("sleep", "bash", "sh", "tail")) or _quiet(view):
+        if (words and words[0] in ("sleep", "bash", "sh", "tail")) or views.is_quiet(view):
             return
         environment = container.environment
         words = [environment.expand(word) for word in words]
@@ -410,7 +326,7 @@ class _PodReader:
             return
         fallback: Path = (container.path, "image")
         server = Server(runtime, container, environment, self.volumes, fallback)
-        server.read(words, origins, self._texts(view))
+        server.read(words, origins, view.file_at)
         server.read_variables()
         if runtime is language.VLLM or runtime is classic.JETSTREAM:
             self._by_variable(server)
@@ -428,7 +344,7 @@ class _PodReader:
                 server.named.append((Role.BASE, environment.get(name), path, name))
                 return
 
-    def _script(self, view: _View, runtime: Runtime) -> None:
+    def _script(self, view: View, runtime: Runtime) -> None:
         """A server's image that starts a script we cannot see."""
         script, origin = view.commands.scripts[0]
         container = view.container
@@ -485,34 +401,6 @@ class _PodReader:
                 )  # fmt: skip
                 process = place.process()
             self.sink.add(download.reference, role, download.path, process, download.reason)
-
-
-class _Files(dict[str, str]):
-    """Files by path: those a script wrote, then those that are mounted."""
-
-    def __init__(self, written: dict[str, str], mounted: object) -> None:
-        super().__init__(written)
-        self._mounted = mounted
-
-    def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        if key in self:
-            return self[key]
-        found = self._mounted(key) if callable(self._mounted) else None
-        return found if isinstance(found, str) else default
-
-
-def _quiet(view: _View) -> bool:
-    """Whether the arguments run something that is known to load nothing."""
-    for invocation, hook in view.invocations:
-        if hook is not None or (
-            view.container.elements[:1] and view.container.elements[0][:1] == "-"
-        ):
-            continue
-        if invocation.program in QUIET or downloaders.is_downloader(invocation.program):
-            return True
-        if invocation.program in {"vllm", "ray"}:
-            return True
-    return False
 
 
 _MODEL_IMAGE = re.compile(

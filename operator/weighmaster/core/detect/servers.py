@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from weighmaster.core import references
 from weighmaster.core.detect import naming
@@ -61,6 +61,23 @@ _TASKS = {
 _NAMED_MODULE = re.compile(r"[\w.@:-]+=(?=.)")
 
 
+FileAt = Callable[[str], str | None]
+"""Gives the text of a file, where it is known."""
+
+
+def _no_file(path: str) -> str | None:
+    del path
+    return None
+
+
+def _always(path: Path) -> Callable[[Option], Path]:
+    def path_of(option: Option) -> Path:
+        del option
+        return path
+
+    return path_of
+
+
 class Server:
     """One start of a server: its command line, its environment, and where both stand."""
 
@@ -85,10 +102,10 @@ class Server:
             runtime.revisions, runtime.files, runtime.adapters, runtime.remote_code
         )
 
-    def read(self, words: list[str], origins: list[int], files: Mapping[str, str]) -> None:
+    def read(self, words: list[str], origins: list[int], file_at: FileAt) -> None:
         """Take what the command line says."""
         found = scan(words, origins, self.runtime)
-        self._options(found, self._element, files)
+        self._options(found, self._element, file_at)
         if self.runtime.positional:
             for value, origin in found.positionals[:1]:
                 how = "argument" if is_variable(value) and not has_model_config(self) else ""
@@ -116,9 +133,7 @@ class Server:
     def _element(self, option: Option) -> Path:
         return self.container.element_path(option.origin)
 
-    def _options(
-        self, found: Scan, path_of: Callable[[Option], Path], files: Mapping[str, str]
-    ) -> None:
+    def _options(self, found: Scan, path_of: Callable[[Option], Path], file_at: FileAt) -> None:
         for option in found.options:
             name = full_name(option.name, self.runtime)
             value = option.value
@@ -149,7 +164,7 @@ class Server:
             elif name == "model-loader-extra-config" and value:
                 self._loader(value, path)
             elif name in _CONFIG_OPTIONS and value:
-                self._config(value, path, files)
+                self._config(value, path, file_at)
             elif name == "model-control-mode" and value == "explicit":
                 self.explicit = True
             elif name == "hf-overrides" and value and "trust_remote_code" in value:
@@ -213,9 +228,9 @@ class Server:
             if isinstance(uri, str):
                 self.name(Role.BASE, uri, path, "tensorizer")
 
-    def _config(self, value: str, path: Path, files: Mapping[str, str]) -> None:
+    def _config(self, value: str, path: Path, file_at: FileAt) -> None:
         """A configuration file: the same options by name, where its text is known."""
-        content = files.get(value)
+        content = file_at(value)
         if content is None:
             if self.runtime.name in ("vllm", "aphrodite"):
                 self.named.append((Role.BASE, "", path, f"configuration file {value}"))
@@ -235,7 +250,7 @@ class Server:
                 elif isinstance(inner, str):
                     words += [f"--{key}={inner}"]
         found = scan(words, [0] * len(words), self.runtime)
-        self._options(found, lambda _option, path=path: path, {})
+        self._options(found, _always(path), _no_file)
 
     def read_variables(self) -> None:
         """Take what the environment says."""
@@ -246,7 +261,7 @@ class Server:
                 words = split(value)
                 path = environment.path(name, self.fallback)
                 found = scan(words, [0] * len(words), self.runtime)
-                self._options(found, lambda _option, path=path: path, {})
+                self._options(found, _always(path), _no_file)
         known = environment.values
         for table_name, role in self.runtime.variables.items():
             if table_name in known or table_name in environment.origins:

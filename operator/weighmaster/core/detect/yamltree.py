@@ -38,7 +38,7 @@ class YamlProblem(Exception):  # noqa: N818 - private to readers, who turn it in
 
 
 class _Node:
-    __slots__ = ("anchor", "key", "pending", "size", "value")
+    __slots__ = ("anchor", "key", "line", "pending", "size", "value")
 
     def __init__(self, value: Any, anchor: str | None) -> None:
         self.value = value
@@ -46,6 +46,7 @@ class _Node:
         self.key: Any = None
         self.pending = False
         self.size = 1
+        self.line = 0
 
 
 class Builder:
@@ -99,6 +100,7 @@ class Builder:
         elif not node.pending:
             node.key = _key(value)
             node.pending = True
+            node.line = _line(event)
         else:
             node.pending = False
             self._pair(node, value, event)
@@ -115,7 +117,7 @@ class Builder:
                 raise YamlProblem(_line(event), "merge keys expand to too many values")
             return
         if key in node.value:
-            self.duplicates.append((key, _line(event)))
+            self.duplicates.append((key, node.line))
             value = _both(node.value[key], value)
         node.value[key] = value
 

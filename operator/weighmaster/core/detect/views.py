@@ -1,0 +1,110 @@
+"""What one container of a pod runs, before anybody asks what it means."""
+
+from weighmaster.core.detect import downloaders
+from weighmaster.core.detect.command import QUIET, CommandReader, Invocation
+from weighmaster.core.detect.containers import Container
+from weighmaster.core.detect.environment import Surroundings
+from weighmaster.core.detect.paths import Path
+from weighmaster.core.detect.reading import items, mapping, text
+from weighmaster.core.detect.runtimes import is_server
+from weighmaster.core.detect.volumes import Volumes
+
+_ORDINARY_WORDS = frozenset({"ray", "max", "tabby"})
+"""Names of programs that arguments may well contain by chance."""
+
+
+class View:
+    """A container and its invocations; each with the field of its hook, if it runs in one."""
+
+    __slots__ = ("commands", "container", "invocations", "served")
+
+    def __init__(self, container: Container, commands: CommandReader) -> None:
+        self.container = container
+        self.commands = commands
+        self.invocations: list[tuple[Invocation, Path]] = []
+        self.served = False
+
+    def file_at(self, path: str) -> str | None:
+        """The text of a file: one that its scripts wrote, or one that is mounted."""
+        written = self.commands.files.get(path)
+        return self.commands.file_at(path) if written is None else written
+
+
+def of(container: Container, volumes: Volumes, around: Surroundings) -> View:
+    """Read the command line, the hooks and the probes of ``container``."""
+
+    def file_at(path: str) -> str | None:
+        return _mounted_file(container, volumes, around, path)
+
+    commands = CommandReader(container.environment, file_at, is_server)
+    view = View(container, commands)
+    elements = container.elements
+    if elements:
+        by_image = container.arguments_from == 0
+        tool = downloaders.entrypoint(container.image) if by_image else None
+        if tool is not None and not is_server(elements[0]):
+            words = [container.environment.expand(word) for word in elements]
+            origins = list(range(len(words)))
+            own = Invocation(tool, words, origins, container.environment)
+            view.invocations.append((own, None))
+        if by_image and elements[0][:1] == "-":
+            _among_arguments(view)
+        else:
+            view.invocations += [(found, None) for found in commands.read(elements)]
+    for words, path in container.hooks():
+        view.invocations += [(found, path) for found in commands.read(words)]
+    return view
+
+
+def is_quiet(view: View) -> bool:
+    """Whether the arguments of an image run something that is known to load nothing."""
+    if view.container.elements[:1] and view.container.elements[0][:1] == "-":
+        return False
+    return any(
+        invocation.program in QUIET
+        or invocation.program in {"vllm", "ray"}
+        or downloaders.is_downloader(invocation.program)
+        for invocation, hook in view.invocations
+        if hook is None
+    )
+
+
+def _among_arguments(view: View) -> None:
+    """A server that stands among the arguments of an entrypoint we do not know."""
+    words = view.container.elements
+    for index, word in enumerate(words):
+        program = word.rpartition("/")[2]
+        if word[:1] in ("-", "{") or not is_server(program):
+            continue
+        if program not in _ORDINARY_WORDS or words[index - 1] == "-m":
+            view.invocations += [
+                (found, None) for found in view.commands.read(words[index:], index)
+            ]
+            return
+
+
+def _mounted_file(
+    container: Container, volumes: Volumes, around: Surroundings, path: str
+) -> str | None:
+    """The text of a file that a ConfigMap puts at ``path``, where it is known."""
+    if not around.context.config_maps or not path.startswith("/"):
+        return None
+    location = volumes.locate(container, path)
+    if location is None or location.volume not in volumes.by_name:
+        return None
+    volume, _ = volumes.by_name[location.volume]
+    projected = items(mapping(volume.get("projected")).get("sources"))
+    inside = location.inside.lstrip("/")
+    for source in [volume, *projected]:
+        config_map = mapping(mapping(source).get("configMap"))
+        name = text(config_map.get("name"))
+        data = around.context.config_map(around.namespace, name) if name else None
+        if data is None:
+            continue
+        key = inside
+        for item in items(config_map.get("items")):
+            if text(mapping(item).get("path")) == inside:
+                key = text(mapping(item).get("key"))
+        if key in data:
+            return data[key]
+    return None
