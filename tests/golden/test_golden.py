@@ -58,7 +58,8 @@ def test_mutation_is_idempotent_and_changes_no_decision(loaded: Loaded) -> None:
     if not first.response.patch or document is None:
         return
     metadata: dict[str, Any] = {**document.get("metadata", {})}
-    metadata["annotations"] = dict(metadata.get("annotations") or {})
+    annotations = metadata.get("annotations")
+    metadata["annotations"] = dict(annotations) if isinstance(annotations, dict) else {}
     for operation in first.response.patch:
         if operation["path"] != "/metadata/annotations":
             key = operation["path"].rpartition("/")[2].replace("~1", "/").replace("~0", "~")
