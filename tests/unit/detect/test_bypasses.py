@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one case a line reads best
 """Ways to hide a reference, and what detection makes of each."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one case a line reads best
 """Kinds that name weights in their own fields."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one case a line reads best
 """Ordinary workloads, clients, simulators, benchmarks and trainers load nothing that is served."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one case a line reads best
 """One case at least for every runtime and channel: what it would load, in which role."""
 
 from typing import Any

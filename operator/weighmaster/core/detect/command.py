@@ -1,4 +1,7 @@
-"""From command lines to invocations: which programs does a container run, with which words?"""
+"""From command lines to invocations.
+
+Which programs does a container run, with which words?
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -156,22 +159,16 @@ class CommandReader:
             if inner is not None:
                 yield from self._unwrap(words[inner:], origins[inner:], environment, depth)
                 return
-            self._mounted(program, words, origins, start, environment)
-            text = self.files.get(program) or self.file_at(program)
-            if text is not None:
+            if program.endswith((".sh", ".bash", ".py")):
+                self.scripts.append((program, origins[start]))
+            content = self.files.get(program) or self.file_at(program)
+            if content is not None:
                 yield from self._file(
-                    text, program, list(zip(words, origins, strict=True))[start + 1 :],
+                    content, program, list(zip(words, origins, strict=True))[start + 1 :],
                     origins[start], environment, depth,
                 )  # fmt: skip
                 return
         yield invocation
-
-    def _mounted(
-        self, program: str, words: list[str], origins: list[int], start: int, env: Environment
-    ) -> None:
-        """Note a script whose content decides what is run."""
-        if program.endswith((".sh", ".bash", ".py")):
-            self.scripts.append((program, origins[start]))
 
     @staticmethod
     def _after_wrapper(words: list[str], start: int, environment: Environment) -> int:

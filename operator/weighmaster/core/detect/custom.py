@@ -16,7 +16,8 @@ from weighmaster.core.detect.options import full_name, scan
 from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.runtimes import language
 from weighmaster.core.detect.runtimes.table import Runtime
-from weighmaster.core.detect.servers import COMPILED, Server, setting, stronger
+from weighmaster.core.detect.servers import COMPILED, Server
+from weighmaster.core.detect.switches import setting, stronger
 from weighmaster.core.detect.volumes import Volumes
 from weighmaster.core.values import ModelReference, Role
 
@@ -247,9 +248,13 @@ def _has_weak(container: Container) -> bool:
 def _is_client(container: Container) -> bool:
     """Whether it talks to a server elsewhere: an address of one among its variables."""
     for name, value in container.environment.values.items():
-        if _CLIENT_NAME.search(name) and not _NOT_CLIENT.search(name) and "." not in value[:0]:
-            if value.startswith(("http://", "https://")) and "huggingface" not in value:
-                return True
+        if (
+            value.startswith(("http://", "https://"))
+            and "huggingface" not in value
+            and _CLIENT_NAME.search(name)
+            and not _NOT_CLIENT.search(name)
+        ):
+            return True
     return False
 
 

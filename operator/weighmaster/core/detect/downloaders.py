@@ -226,9 +226,10 @@ def _aibrix(invocation: Invocation, place: naming.Place, path: Path) -> list[Dow
     revision = place.environment.values.get("HF_REVISION", "")
     destination = _first(options, "local-dir")
     made = []
-    for reference in found or [references.unresolved("aibrix_download")]:
-        if reference.scheme == "hf" and revision and references.is_revision(revision):
-            reference = references.hugging_face(reference.location[5:], revision)
+    for each in found or [references.unresolved("aibrix_download")]:
+        reference = each
+        if each.scheme == "hf" and revision and references.is_revision(revision):
+            reference = references.hugging_face(each.location[5:], revision)
         made.append(_made(reference, destination, path, "aibrix download"))
     return made
 
@@ -251,7 +252,7 @@ def _kaggle(invocation: Invocation, place: naming.Place, path: Path) -> list[Dow
 
 def _initializer(invocation: Invocation, place: naming.Place, path: Path) -> list[Download]:
     """The storage initializers of KServe and Seldon: pairs of a URI and a directory."""
-    return pairs([invocation.path, *invocation.words], place, lambda index: path)
+    return pairs([invocation.path, *invocation.words], place, lambda _: path)
 
 
 def _spread(invocation: Invocation, place: naming.Place, path: Path) -> list[Download]:
@@ -261,10 +262,10 @@ def _spread(invocation: Invocation, place: naming.Place, path: Path) -> list[Dow
         return []
     destination = positionals[-1]
     found = []
-    for source in positionals[:-1][:20]:
-        if not source.startswith("/"):
+    for word in positionals[:-1][:20]:
+        if not word.startswith("/"):
             continue
-        source = source.rstrip("*")
+        source = word.rstrip("*")
         location = place.volumes.locate(place.container, source)
         if location is None or place.volumes.locate(place.container, destination) is None:
             continue
@@ -309,8 +310,10 @@ def pairs(words: list[str], place: naming.Place, path_of: Callable[[int], Path])
         word = words[index]
         if _REMOTE.match(word) or word.startswith(("pvc://", "ollama://", "kaggle://")):
             destination = words[index + 1] if index + 1 < len(words) else ""
-            for reference in naming.read(word, "hub", place):
-                found.append(_made(reference, destination, path_of(index), "storage initializer"))
+            found += [
+                _made(reference, destination, path_of(index), "storage initializer")
+                for reference in naming.read(word, "hub", place)
+            ]
             index += 1
         index += 1
     return found

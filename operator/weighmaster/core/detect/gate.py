@@ -1,4 +1,4 @@
-"""The cheap question first: could this container load weights at all?"""
+"""The cheap question first: whether a container could load weights at all."""
 
 from weighmaster.core.detect.downloaders import entrypoint
 from weighmaster.core.detect.reading import Json

@@ -73,7 +73,7 @@ def read(value: str, bare: str, place: Place) -> list[ModelReference]:
         return [references.parse(f"{scheme}://{rest.lstrip('/')}")]
     if value[:1] in "/.~" or bare == "path" or _FOLDER.match(value) or value.endswith(_WEIGHTS):
         return [*_path(value, place)]
-    return [_name(value, bare, place)]
+    return [_name(value, bare)]
 
 
 def _hub(value: str, bare: str, place: Place) -> ModelReference:
@@ -120,7 +120,7 @@ def _path(value: str, place: Place) -> list[ModelReference]:
     return [references.image_embedded(f"{image}#{value}")]
 
 
-def _name(value: str, bare: str, place: Place) -> ModelReference:
+def _name(value: str, bare: str) -> ModelReference:
     """A value that is neither a path nor a URL nor ``org/name``."""
     if _PLACEHOLDER.match(value) or value.startswith("$("):
         return references.unresolved(value)

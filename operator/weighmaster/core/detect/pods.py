@@ -20,8 +20,9 @@ from weighmaster.core.detect.runtimes import (
     of_program,
 )
 from weighmaster.core.detect.runtimes.table import Runtime
-from weighmaster.core.detect.servers import Server, remote_code_in, stronger
+from weighmaster.core.detect.servers import Server
 from weighmaster.core.detect.sink import Sink
+from weighmaster.core.detect.switches import remote_code_in, stronger
 from weighmaster.core.detect.views import View
 from weighmaster.core.detect.volumes import Download, Volumes
 from weighmaster.core.values import ModelReference, Process, Role

@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from weighmaster.core import references
 from weighmaster.core.detect import naming
@@ -13,6 +13,7 @@ from weighmaster.core.detect.options import Option, Scan, full_name, role_of, sc
 from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.runtimes.table import Runtime
 from weighmaster.core.detect.sink import Sink
+from weighmaster.core.detect.switches import remote_code_in, setting, stronger
 from weighmaster.core.detect.volumes import STORED, Volumes
 from weighmaster.core.detect.yamltree import parse_text
 from weighmaster.core.values import ModelReference, Process, Role, Setting
@@ -41,9 +42,6 @@ COMPILED = ("NEURON_COMPILED_ARTIFACTS", "COMPILER_WORKDIR_ROOT")
 """Variables that name compiled weights beside the model they were made from."""
 
 _REMOTE_VARIABLES = ("TRUST_REMOTE_CODE", "HF_TRUST_REMOTE_CODE", "VLLM_TRUST_REMOTE_CODE")
-_REMOTE_TEXT = re.compile(
-    r"trust[-_]remote[-_]code[\"']?(?:\s{0,8}[:=]\s{0,8}[\"']?([A-Za-z0-9$({]+))?", re.IGNORECASE
-)
 _TELLING = frozenset(
     {
         "trust-remote-code", "load-format", "weight-loader", "task", "runner", "convert",
@@ -57,6 +55,10 @@ _CONFIG_OPTIONS = frozenset({"config", "extra-llm-api-options", "llm-api-options
 _TASKS = {
     "embed": Role.EMBEDDING, "embedding": Role.EMBEDDING, "pooling": Role.EMBEDDING,
     "score": Role.RERANKER, "reranker": Role.RERANKER, "rerank": Role.RERANKER,
+}  # fmt: skip
+_TASK_SWITCHES = {
+    "embeddings": Role.EMBEDDING, "embedding": Role.EMBEDDING,
+    "reranking": Role.RERANKER, "rerank": Role.RERANKER,
 }  # fmt: skip
 _NAMED_MODULE = re.compile(r"[\w.@:-]+=(?=.)")
 
@@ -136,39 +138,40 @@ class Server:
     def _options(self, found: Scan, path_of: Callable[[Option], Path], file_at: FileAt) -> None:
         for option in found.options:
             name = full_name(option.name, self.runtime)
-            value = option.value
             role = role_of(name, self.runtime)
-            if role is None and name not in self._telling:
-                continue
-            path = path_of(option)
             if role is not None:
-                self._reference(name, value or "", role, path)
-            elif name in self.runtime.remote_code or name == "trust-remote-code":
-                self.remote = stronger(self.remote, setting(value))
-            elif name in self.runtime.revisions and value:
-                self.revisions[self.runtime.revisions[name]] = value
-            elif name in self.runtime.files and value:
-                self.file = value
-            elif name in ("load-format", "weight-loader") and value:
-                self.load_format = value
-            elif name in ("task", "runner", "convert", "pooling-task") and value:
-                self.task = _TASKS.get(value, self.task)
-            elif name == "is-embedding" or (
-                name in ("embeddings", "embedding") and self.runtime.name == "llama.cpp"
-            ):
-                self.task = Role.EMBEDDING
-            elif name in ("reranking", "rerank") and self.runtime.name == "llama.cpp":
-                self.task = Role.RERANKER
-            elif name in self.runtime.adapters:
-                self.adapters = stronger(self.adapters, setting(value))
-            elif name == "model-loader-extra-config" and value:
-                self._loader(value, path)
-            elif name in _CONFIG_OPTIONS and value:
-                self._config(value, path, file_at)
-            elif name == "model-control-mode" and value == "explicit":
-                self.explicit = True
-            elif name == "hf-overrides" and value and "trust_remote_code" in value:
-                self.remote = Setting.ON
+                self._reference(name, option.value or "", role, path_of(option))
+            elif name in self._telling:
+                self._switch(name, option.value)
+                if option.value:
+                    self._valued(name, option.value, path_of(option), file_at)
+
+    def _switch(self, name: str, value: str | None) -> None:
+        runtime = self.runtime
+        if name in runtime.remote_code or name == "trust-remote-code":
+            self.remote = stronger(self.remote, setting(value))
+        elif name in runtime.adapters:
+            self.adapters = stronger(self.adapters, setting(value))
+        elif name == "is-embedding" or (runtime.name == "llama.cpp" and name in _TASK_SWITCHES):
+            self.task = _TASK_SWITCHES.get(name, Role.EMBEDDING)
+
+    def _valued(self, name: str, value: str, path: Path, file_at: FileAt) -> None:
+        if name in self.runtime.revisions:
+            self.revisions[self.runtime.revisions[name]] = value
+        elif name in self.runtime.files:
+            self.file = value
+        elif name in ("load-format", "weight-loader"):
+            self.load_format = value
+        elif name in ("task", "runner", "convert", "pooling-task"):
+            self.task = _TASKS.get(value, self.task)
+        elif name == "model-loader-extra-config":
+            self._loader(value, path)
+        elif name in _CONFIG_OPTIONS:
+            self._config(value, path, file_at)
+        elif name == "model-control-mode":
+            self.explicit = value == "explicit"
+        elif name == "hf-overrides" and "trust_remote_code" in value:
+            self.remote = Setting.ON
 
     def _reference(self, name: str, value: str, role: Role, path: Path) -> None:
         if name in self.runtime.documents:
@@ -242,8 +245,9 @@ class Server:
         words = []
         for key, inner in document.items():
             if isinstance(key, str) and key not in ("config", "cli-config"):
-                inner = json.dumps(inner) if isinstance(inner, dict) else inner
-                if isinstance(inner, list):
+                if isinstance(inner, dict):
+                    words += [f"--{key}={json.dumps(inner)}"]
+                elif isinstance(inner, list):
                     words += [f"--{key}", *[str(item) for item in inner if isinstance(item, str)]]
                 elif isinstance(inner, bool):
                     words += [f"--{key}={str(inner).lower()}"]
@@ -254,39 +258,47 @@ class Server:
 
     def read_variables(self) -> None:
         """Take what the environment says."""
-        environment = self.environment
+        self._more_arguments()
+        environment, runtime = self.environment, self.runtime
+        known = environment.values
+        for name, role in runtime.variables.items():
+            if not self._is_set(name):
+                continue
+            path = environment.path(name, self.fallback)
+            if role is Role.ADAPTER:
+                self._list(environment.get(name), role, path)
+            elif self._ask(role):
+                self.name(role, environment.get(name), path, name)
+        for name, role in runtime.revisions.items():
+            if name.isupper() and known.get(name):
+                self.revisions.setdefault(role, known[name])
+        for name in runtime.files:
+            if name.isupper() and known.get(name):
+                self.file = known[name]
+        for name in COMPILED:
+            if known.get(name, "").startswith("/"):
+                self.name(Role.BASE, known[name], environment.path(name, self.fallback), name)
+        self.remote = self._switched(self.remote, (*_REMOTE_VARIABLES, *runtime.remote_code))
+        self.adapters = self._switched(self.adapters, runtime.adapters)
+
+    def _more_arguments(self) -> None:
+        """Variables whose value is appended to the command line."""
         for name in self.runtime.extra:
-            value = environment.values.get(name)
+            value = self.environment.values.get(name)
             if value:
                 words = split(value)
-                path = environment.path(name, self.fallback)
+                path = self.environment.path(name, self.fallback)
                 found = scan(words, [0] * len(words), self.runtime)
                 self._options(found, _always(path), _no_file)
-        known = environment.values
-        for table_name, role in self.runtime.variables.items():
-            if table_name in known or table_name in environment.origins:
-                value = environment.get(table_name)
-                path = environment.path(table_name, self.fallback)
-                if role is Role.ADAPTER:
-                    self._list(value, role, path)
-                elif self._ask(role):
-                    self.name(role, value, path, table_name)
-        for table_name, role in self.runtime.revisions.items():
-            if table_name.isupper() and known.get(table_name):
-                self.revisions.setdefault(role, known[table_name])
-        for table_name in self.runtime.files:
-            if table_name.isupper() and known.get(table_name):
-                self.file = known[table_name]
-        for table_name in COMPILED:
-            if known.get(table_name, "").startswith("/"):
-                path = environment.path(table_name, self.fallback)
-                self.name(Role.BASE, known[table_name], path, table_name)
-        for table_name in (*_REMOTE_VARIABLES, *self.runtime.remote_code):
-            if table_name in known or table_name in environment.origins:
-                self.remote = stronger(self.remote, setting(environment.get(table_name)))
-        for table_name in self.runtime.adapters:
-            if table_name in known or table_name in environment.origins:
-                self.adapters = stronger(self.adapters, setting(environment.get(table_name)))
+
+    def _is_set(self, name: str) -> bool:
+        return name in self.environment.values or name in self.environment.origins
+
+    def _switched(self, state: Setting, names: Iterable[str]) -> Setting:
+        for name in names:
+            if self._is_set(name):
+                state = stronger(state, setting(self.environment.get(name)))
+        return state
 
     def _ask(self, role: Role) -> bool:
         """Whether the environment still has a say: options win over variables."""
@@ -313,29 +325,32 @@ class Server:
         """Add the uses; ``default`` is what the server loads when it names nothing."""
         process = self.process()
         based = False
-        for role, value, path, how in self.named:
-            if not value and how.startswith("configuration file"):
-                found = [references.unresolved(how.removeprefix("configuration "))]
-            elif how == "argument":  # more arguments, from a variable; they may name anything
-                origin = self.environment.origin_of(value)
-                found = [references.unresolved(origin or value)]
-            elif self.explicit:
-                found = [references.dynamic(self.runtime.name)]
-            else:
-                found = naming.read(value, self._bare(how), self.place)
-            if role is self.runtime.role or role is Role.BASE:
-                role = self.task or role
+        volumes = self.place.volumes
+        for named, value, path, how in self.named:
+            volumes.stores.clear()
+            found = self._read(value, how)
+            role = named
+            if named is self.runtime.role or named is Role.BASE:
+                role = self.task or named
                 based = based or bool(found)
             for reference in found:
                 sink.add(self._pin(reference, role), role, path, process, self._why(how))
-            stores, self.place.volumes.stores = self.place.volumes.stores, []
-            for reference in stores:
+            for reference in volumes.stores:
                 sink.add(reference, role, path, process, STORED)
         if not based and default is not None:
             sink.add(
                 default, self.task or self.runtime.role, self.fallback, process,
                 f"{self.runtime.name} without a model name",
             )  # fmt: skip
+
+    def _read(self, value: str, how: str) -> list[ModelReference]:
+        if not value and how.startswith("configuration file"):
+            return [references.unresolved(how.removeprefix("configuration "))]
+        if how == "argument":  # more arguments, from a variable: they may name anything
+            return [references.unresolved(self.environment.origin_of(value) or value)]
+        if self.explicit:
+            return [references.dynamic(self.runtime.name)]
+        return naming.read(value, self._bare(how), self.place)
 
     def _bare(self, how: str) -> str:
         if self.runtime.name != "llama.cpp":
@@ -365,34 +380,6 @@ class Server:
 def has_model_config(server: Server) -> bool:
     """Whether a configuration file may name the model: nothing else has so far."""
     return not any(role is Role.BASE for role, *_ in server.named)
-
-
-def setting(value: str | None) -> Setting:
-    """A switch by its value; a switch without one is on."""
-    if value is None:
-        return Setting.ON
-    lowered = value.strip().lower()
-    if lowered in ("false", "0", "no", "off", "n", "f", ""):
-        return Setting.OFF
-    return Setting.UNKNOWN if has_variable(value) or lowered.startswith("$") else Setting.ON
-
-
-def stronger(one: Setting, other: Setting) -> Setting:
-    """On wins over unknown, unknown over off."""
-    if Setting.ON in (one, other):
-        return Setting.ON
-    return Setting.UNKNOWN if Setting.UNKNOWN in (one, other) else Setting.OFF
-
-
-def remote_code_in(text: str) -> Setting:
-    """Whether code or a configuration file switches remote code on."""
-    found = Setting.OFF
-    if "trust" not in text.lower():
-        return found
-    for match in _REMOTE_TEXT.finditer(text):
-        if match[1] is not None:
-            found = stronger(found, setting(match[1]))
-    return found
 
 
 def split(text: str) -> list[str]:

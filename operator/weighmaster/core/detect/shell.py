@@ -1,4 +1,6 @@
-"""A reader of shell scripts: which simple commands could this script run, with which words?
+"""A reader of shell scripts.
+
+Which simple commands could a script run, with which words?
 
 It is no interpreter. Every command is taken as reachable; a variable that is assigned under a
 condition keeps all of its values. It makes one pass over the text, works with a stack instead of

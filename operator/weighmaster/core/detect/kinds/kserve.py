@@ -144,8 +144,7 @@ def _containers(
         inner.aliases = aliases
         inner.standing_in = pod.standing_in
         if key != "model" or provided is None or _speaks(value):
-            if inner.hint is not None or key != "model":
-                pods.read(inner, sink)
+            pods.read(inner, sink)
 
 
 def _speaks(model: dict[str, Json]) -> bool:

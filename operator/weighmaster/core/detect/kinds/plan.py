@@ -10,8 +10,9 @@ from weighmaster.core.detect.naming import hub_url
 from weighmaster.core.detect.paths import Path, below
 from weighmaster.core.detect.reading import Json, items, mapping, text
 from weighmaster.core.detect.runtimes.table import Runtime
-from weighmaster.core.detect.servers import OVERRIDES, remote_code_in, setting, stronger
+from weighmaster.core.detect.servers import OVERRIDES
 from weighmaster.core.detect.sink import Sink
+from weighmaster.core.detect.switches import remote_code_in, setting, stronger
 from weighmaster.core.detect.volumes import tentative
 from weighmaster.core.values import ModelReference, Process, Role, Setting
 
@@ -92,8 +93,10 @@ def variables(fragment: Json) -> list[tuple[str, str]]:
         return [(name, text(value)) for name, value in listed.items() if type(name) is str]
     for variable in items(listed):
         if type(variable) is dict and type(variable.get("name")) is str:
-            found.append((variable["name"], text(variable.get("value")) or "$(" + variable["name"] + ")"
-                          if "valueFrom" in variable else text(variable.get("value"))))  # fmt: skip
+            name, value = variable["name"], text(variable.get("value"))
+            if not value and "valueFrom" in variable:
+                value = f"$({name})"
+            found.append((name, value))
     return found
 
 

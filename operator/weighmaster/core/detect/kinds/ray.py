@@ -45,16 +45,12 @@ def service(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
         sink.add(reference, Role.BASE, path, process_of("ray-serve"), "Serve application")
         return Plan()
     applications = items(tree.get("applications")) or [tree]
-    accelerated = (
-        "nvidia.com/gpu"
-        in str(at(document, "spec", "rayClusterConfig", "workerGroupSpecs"))[:20_000]
-    )
     for application in applications:
-        _application(mapping(application), sink, accelerated)
+        _application(mapping(application), sink)
     return Plan()
 
 
-def _application(application: dict[str, Json], sink: Sink, accelerated: bool) -> None:
+def _application(application: dict[str, Json], sink: Sink) -> None:
     path = below(None, "spec", "serveConfigV2")
     process = _process(application)
     before = len(sink.uses)
