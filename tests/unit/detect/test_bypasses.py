@@ -84,7 +84,8 @@ def test_a_reference_is_found_behind(made: dict[str, Any]) -> None:
 @pytest.mark.parametrize("made", list(CASES.values())[:12])
 @pytest.mark.parametrize("place", ["initContainers", "ephemeralContainers"])
 def test_a_reference_is_found_in(place: str, made: dict[str, Any]) -> None:
-    assert HIDDEN in references(container("nginx"), **{place: [made]})
+    spec: Any = {place: [made]}
+    assert HIDDEN in references(container("nginx"), **spec)
 
 
 @pytest.mark.parametrize("hook", ["postStart", "preStop"])

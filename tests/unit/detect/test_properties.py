@@ -10,15 +10,18 @@ from hypothesis import strategies as st
 from tests.unit.detect.manifests import container, deployment, image, shell, variables
 from weighmaster.core.detect import Context, detect
 
+VLLM = "vllm/vllm-openai:v1"
 WORDS = st.sampled_from(
     [
-        "vllm", "serve", "org/name", "--model", "--model=org/x", "-m", "python3", "sh", "-c", "bash",
+        "vllm", "serve", "org/name", "--model", "--model=org/x", "-m", "python3", "sh", "-c",
+        "bash",
         "-lc", "vllm serve a/b", "$M", "$(M)", "${M:-x/y}", "ollama pull a", "--", "-", "", "env",
         "--lora-modules", "a=/b", "{", "[", '{"model": "a/b"}', "--speculative-config", "exec",
         "hf download x/y", "/models/x", "s3://b/k", "tritonserver", "--model-repository=/m",
         "for m in a b; do vllm serve $m; done", "cat <<EOF", "EOF", "git", "clone", "eval", "-S",
         "hf download q/r --local-dir /models", "aws s3 sync s3://b/k /models/z", "/models/x/y",
-        "git clone https://huggingface.co/c/d /models/x", "cp -r /models/x /models/y", "ollama serve",
+        "git clone https://huggingface.co/c/d /models/x", "cp -r /models/x /models/y",
+        "ollama serve",
         "wget https://h/x.gguf -O /models/w.gguf", "vllm serve /models/x --lora-modules a=/models",
         "https://huggingface.co/a/b", "(", ")", "`", "'", '"', "\\", "\n", "xargs", "busybox", "cp",
     ]
@@ -27,11 +30,14 @@ WORDS = st.sampled_from(
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | WORDS
 KEYS = st.text(max_size=8) | st.sampled_from(
     [
-        "apiVersion", "kind", "metadata", "spec", "template", "containers", "initContainers", "name",
-        "image", "command", "args", "env", "value", "valueFrom", "envFrom", "configMapRef", "volumes",
+        "apiVersion", "kind", "metadata", "spec", "template", "containers", "initContainers",
+        "name",
+        "image", "command", "args", "env", "value", "valueFrom", "envFrom", "configMapRef",
+        "volumes",
         "volumeMounts", "mountPath", "subPath", "persistentVolumeClaim", "claimName", "lifecycle",
         "postStart", "exec", "predictor", "model", "storageUri", "storage", "resources", "limits",
-        "annotations", "weighmaster.dev/model", "items", "services", "extraPodSpec", "mainContainer",
+        "annotations", "weighmaster.dev/model", "items", "services", "extraPodSpec",
+        "mainContainer",
         "inference", "preset", "adapters", "serveConfigV2", "url", "source", "hostPath", "csi",
     ]
 )  # fmt: skip
@@ -49,7 +55,8 @@ KINDS = st.sampled_from(
         ("apps.nvidia.com/v1", "NIMCache"), ("nvidia.com/v1", "DynamoGraphDeployment"),
         ("kaito.sh/v1beta1", "Workspace"), ("kubeai.org/v1", "Model"), ("llmaz.io/v1", "OpenModel"),
         ("inference.llmaz.io/v1", "Playground"), ("mlops.seldon.io/v1", "Model"),
-        ("machinelearning.seldon.io/v1", "SeldonDeployment"), ("model.aibrix.ai/v1", "ModelAdapter"),
+        ("machinelearning.seldon.io/v1", "SeldonDeployment"), ("model.aibrix.ai/v1",
+        "ModelAdapter"),
         ("gmc.opea.io/v1", "GMConnector"), ("ome.io/v1", "BaseModel"), ("x.example/v1", "Thing"),
     ]
 )  # fmt: skip
@@ -67,7 +74,8 @@ CONTAINERS = st.fixed_dictionaries(
         | JSON,
         "envFrom": JSON,
         "volumeMounts": st.lists(
-            st.fixed_dictionaries({"name": st.just("v"), "mountPath": st.just("/models")}), max_size=2
+            st.fixed_dictionaries({"name": st.just("v"), "mountPath": st.just("/models")}),
+            max_size=2,
         )
         | JSON,
         "lifecycle": JSON,
@@ -168,10 +176,10 @@ def test_time_grows_linearly_with_a_script_of(piece: str) -> None:
         (lambda n: deployment(*[container("vllm", "serve", f"a/b{i}") for i in range(n)]), 200),
         (lambda n: deployment(container("vllm", "serve", *["--x", "a/b"] * n)), 2000),
         (lambda n: deployment(container(*["env"] * n, "vllm", "serve", "a/b")), 2000),
-        (lambda n: deployment(image("vllm/vllm-openai", *["$(M)"] * n, env=variables(M="a/b"))), 2000),
+        (lambda n: deployment(image(VLLM, *["$(M)"] * n, env=variables(M="a/b"))), 2000),
         (
             lambda n: deployment(
-                image("vllm/vllm-openai", env=variables(**{f"M{i}": f"$(M{i - 1})x" for i in range(n)}))
+                image(VLLM, env=variables(**{f"M{i}": f"$(M{i - 1})x" for i in range(n)}))
             ),
             1000,
         ),

@@ -12,6 +12,8 @@ with the size of the object. What serves weights that it cannot name is a use to
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import structs
+
 from weighmaster.core import references
 from weighmaster.core.detect import pods
 from weighmaster.core.detect.context import EMPTY, Context
@@ -91,13 +93,9 @@ def _listed(documents: list[Any], context: Context) -> tuple[ModelUse, ...]:
             if len(inner) > room:
                 documents = documents + [None] * MAX_LISTED
             continue
-        for use in detect(value, context):
-            found.append(
-                ModelUse(
-                    reference=use.reference, role=use.role, path=f"{place}.{use.path}",
-                    process=use.process, reason=use.reason,
-                )
-            )  # fmt: skip
+        found += [
+            structs.replace(use, path=f"{place}.{use.path}") for use in detect(value, context)
+        ]
     if len(documents) > MAX_LISTED:
         found.append(
             ModelUse(

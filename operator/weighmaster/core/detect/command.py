@@ -118,7 +118,7 @@ class CommandReader:
         origins = list(range(first, first + len(words)))
         return list(self._unwrap(words, origins, environment, 0))
 
-    def _unwrap(
+    def _unwrap(  # noqa: PLR0912 - one kind of program a branch
         self, words: list[str], origins: list[int], environment: Environment, depth: int
     ) -> Iterator[Invocation]:
         """Look through wrappers, shells and interpreters, and give what is run in the end."""

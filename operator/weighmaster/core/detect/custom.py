@@ -30,18 +30,21 @@ TRAINING_KINDS = frozenset(
 
 STRONG = (
     "MODEL_ID", "MODEL_PATH", "HF_MODEL_ID", "MODEL_URI", "MODEL_REPO", "MODEL_REPO_ID",
-    "COMPILED_MODEL_ID", "MODEL_DIR", "HF_MODEL", "HF_MODEL_NAME", "LLM_MODEL_PATH", "BASE_MODEL_ID",
+    "COMPILED_MODEL_ID", "MODEL_DIR", "HF_MODEL", "HF_MODEL_NAME", "LLM_MODEL_PATH",
+    "BASE_MODEL_ID",
     "PRETRAINED_MODEL_NAME_OR_PATH", "MODEL_SOURCE", "MODEL_LOCATION", "DRAFT_MODEL_ID",
     "STORAGE_URI", "MODEL_URL", "MODEL_NAME_OR_PATH", "ADAPTER_MODEL_ID", "LORA_PATH",
     "TGI_MODEL_ID", "MODELKIT_REF", "MODEL_STORE", "MODEL_REPOSITORY", "COMPILER_WORKDIR_ROOT",
     "NEURON_COMPILED_ARTIFACTS",
 )  # fmt: skip
 WEAK = ("MODEL", "MODEL_NAME", "BASE_MODEL", "LLM_MODEL", "EMBEDDING_MODEL", "RERANKER_MODEL",
-        "LLM_MODEL_ID", "EMBEDDING_MODEL_ID", "MODEL_TAG", "CHECKPOINT_PATH", "VLLM_MODEL")  # fmt: skip
+        "LLM_MODEL_ID", "EMBEDDING_MODEL_ID", "MODEL_TAG", "CHECKPOINT_PATH",
+        "VLLM_MODEL")  # fmt: skip
 
 _TRAINING = re.compile(
     r"torchrun|\btrain(?:ing|er)?\b|train(?:_\w+)?\.py|fine-?_?tun|\btrl\b|axolotl|llamafactory|"
-    r"quantiz|llm-compressor|benchmark|\bbench\b|lm_eval|lm-eval|evaluat|accelerate launch(?!.*infer)"
+    r"quantiz|llm-compressor|benchmark|\bbench\b|lm_eval|lm-eval|evaluat|"
+    r"accelerate launch(?!.{0,200}infer)"
     r"|deepspeed|horovod|genai-perf|llmperf|locust|guidellm|inference-perf|\btune run\b|"
     r"\b(?:sft|dpo|grpo|eval|notebook|jupyter|optimizer)\b|pretrain(?!ed)|ray job submit|pytest",
     re.IGNORECASE,
@@ -64,7 +67,8 @@ _STRONG_OPTIONS = frozenset(
     {"triton-model-repo-dir", "model-repo-dir"}
 ) | frozenset(
     {"model-path", "model-id", "model-uri", "model-dir", "storage-uri", "model-repo", "hf-model-id",
-     "pretrained-model-name-or-path", "model-repository", "checkpoint-path", "ckpt-path", "gguf-path",
+     "pretrained-model-name-or-path", "model-repository", "checkpoint-path", "ckpt-path",
+     "gguf-path",
      "lora-path", "adapter-path", "git-url", "model-url", "load-parameters-path", "lora-dir"}
 )  # fmt: skip
 
@@ -118,11 +122,11 @@ def read(
     web = bool(_WEB.search(line))
     named = bool(_SERVING_NAME.search(about)) and bool(container.image)
     if accelerated and (web or (named and not container.elements) or _has_weak(container)):
-        image = container.image
         guess.default = (
-            references.image_embedded(image) if image and "/" not in line[:1] + line
-            else references.unresolved(_first_words(line) or image)
-        )  # fmt: skip
+            references.unresolved(_first_words(line))
+            if container.elements
+            else references.image_embedded(container.image)
+        )
         return [guess]
     if accelerated and commands.scripts and named:
         guess.default = references.unresolved(commands.scripts[0][0].rpartition("/")[2])
@@ -162,9 +166,14 @@ def _by_options(guess: Guess, container: Container, programs: list[Invocation], 
                 guess.name(
                     _OPTIONS.options.get(option.name, Role.ADAPTER), option.value, path, option.name
                 )
-            elif option.name == "model" and kind not in BATCH_KINDS and not start.program:
-                if _nameable(option.value, guess) and not _is_client(container):
-                    guess.name(Role.BASE, option.value, path, option.name)
+            elif (
+                option.name == "model"
+                and kind not in BATCH_KINDS
+                and not start.program
+                and _nameable(option.value, guess)
+                and not _is_client(container)
+            ):
+                guess.name(Role.BASE, option.value, path, option.name)
         if guess.named:
             for option in found.options:
                 if full_name(option.name, _OPTIONS) == "trust-remote-code":

@@ -115,7 +115,8 @@ _COPY_VALUED = frozenset(
      "output-document", "directory-prefix", "output-dir", "H", "header", "u", "user", "config",
      "t", "transfers", "retry", "connect-timeout", "max-time", "C", "d", "s", "l", "pattern",
      "source", "dest", "destination", "no-sign-request-x", "f", "file", "account-name", "n", "name",
-     "c", "container-name", "account-key", "sas-token", "auth-mode", "x", "max-concurrent-downloads"}
+     "c", "container-name", "account-key", "sas-token", "auth-mode", "x",
+     "max-concurrent-downloads"}
 )  # fmt: skip
 _SWITCHES = {
     "wget": frozenset({"c", "d", "x", "m", "r", "n", "nc", "nv", "q", "l"}),
@@ -127,7 +128,8 @@ _SWITCHES = {
 
 
 def _copies(invocation: Invocation, place: naming.Place, path: Path) -> list[Download]:
-    """Copying tools: ``aws s3 cp``, ``gsutil``, ``gcloud storage``, ``wget``, ``curl`` and so on."""
+    """Copying tools: ``aws s3 cp``, ``gsutil``, ``gcloud storage``, ``wget``, ``curl``."""
+    del place
     program = invocation.program
     valued = _COPY_VALUED - _SWITCHES.get(program, frozenset())
     options, positionals = _flags(invocation, valued)
@@ -171,6 +173,7 @@ def _copies(invocation: Invocation, place: naming.Place, path: Path) -> list[Dow
 
 
 def _git(invocation: Invocation, place: naming.Place, path: Path) -> list[Download]:
+    del place
     words = invocation.words
     if "clone" not in words and "pull" not in words and "fetch" not in words:
         return []

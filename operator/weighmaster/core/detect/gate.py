@@ -6,7 +6,8 @@ from weighmaster.core.detect.runtimes import of_image
 
 NAMES = frozenset(
     {
-        "STORAGE_URI", "LORA_ADAPTERS", "VLLM_ADDITIONAL_ARGS", "VLLM_EXTRA_ARGS", "CHECKPOINT_PATH",
+        "STORAGE_URI", "LORA_ADAPTERS", "VLLM_ADDITIONAL_ARGS", "VLLM_EXTRA_ARGS",
+        "CHECKPOINT_PATH",
         "LLAMA_ARG_HF_REPO", "NIM_PEFT_SOURCE", "VLLM_LORA_RESOLVER_CACHE_DIR", "LORA_PATH",
         "LLAMA_ARG_DOCKER_REPO", "NEURON_COMPILED_ARTIFACTS", "COMPILER_WORKDIR_ROOT",
     }
@@ -17,10 +18,12 @@ WORDS = (
     "vllm", "sglang", "dynamo", "trt", "triton", "tensor", "torch", "text-gen", "text-emb", "llam",
     "mlserver", "mlflow", "mlc", "mlx", "bento", "ovms", "lmdeploy", "aphrodite", "lorax", "infin",
     "whisper", "xinference", "local-ai", "hf", "hugging", "pretrained", "odel", "ODEL", "fastchat",
-    "gguf", "safetensors", "://", "wget", "curl", "git ", "kaggle", "oras", "kit ", "corn ", "kobold",
+    "gguf", "safetensors", "://", "wget", "curl", "git ", "kaggle", "oras", "kit ", "corn ",
+    "kobold",
     "max serve", "mii", "speaches", "onnx", "djl", "tabby", "infer", "rclone", "azcopy", "s5cmd",
     "lora", "jetstream", "heckpoint", "openllm", "import ", "aibrix", "mc ", "eval", ".sh", ".py",
-    "$", "<<", "source ", "snapshot", "lms ", "optimum", "transformers", "mistral", "serve ", "/start",
+    "$", "<<", "source ", "snapshot", "lms ", "optimum", "transformers", "mistral", "serve ",
+    "/start",
     "modctl", "ossutil",
 )  # fmt: skip
 """Parts of words without which no command line loads weights that we could name."""

@@ -34,7 +34,7 @@ class Scan(Struct):
     positionals: list[tuple[str, int]]
 
 
-def scan(words: list[str], origins: list[int], runtime: Runtime) -> Scan:
+def scan(words: list[str], origins: list[int], runtime: Runtime) -> Scan:  # noqa: PLR0912 - argparse has these cases
     """Split ``words`` into options and positional words, as argparse would."""
     found = Scan(options=[], positionals=[])
     options, positionals = found.options, found.positionals

@@ -105,7 +105,8 @@ def _one(
         return None
     expression = next(
         (arguments[name] for name in
-         ("repo_id", "model_id", "pretrained_model_name_or_path", "model_name_or_path", "model_source",
+         ("repo_id", "model_id", "pretrained_model_name_or_path", "model_name_or_path",
+         "model_source",
           "model_path", "model", "model_name") if name in arguments),
         None,
     )  # fmt: skip

@@ -1,5 +1,8 @@
 """Collecting model uses."""
 
+from msgspec import structs
+
+from weighmaster.core import references
 from weighmaster.core.detect.paths import Path, render
 from weighmaster.core.values import ModelReference, ModelUse, Process, Role
 
@@ -39,8 +42,6 @@ class Sink:
         if self.full:
             return
         self.full = True
-        from weighmaster.core import references  # noqa: PLC0415
-
         self.uses.append(
             ModelUse(
                 reference=references.unresolved("more models than one object may name"),
@@ -62,11 +63,4 @@ def with_override(process: Process, name: str) -> Process:
     """``process`` with one more origin override."""
     if name in process.origin_overrides:
         return process
-    return Process(
-        runtime=process.runtime,
-        container=process.container,
-        remote_code=process.remote_code,
-        runtime_adapters=process.runtime_adapters,
-        origin_overrides=(*process.origin_overrides, name),
-        load_format=process.load_format,
-    )
+    return structs.replace(process, origin_overrides=(*process.origin_overrides, name))

@@ -19,7 +19,8 @@ PLACES: dict[tuple[str, str], tuple[str, ...]] = {
 """Where the kinds of Kubernetes itself keep their pod spec."""
 
 _QUIET_KINDS = (
-    "ConfigMap Secret Service ServiceAccount Namespace PersistentVolume PersistentVolumeClaim Event "
+    "ConfigMap Secret Service ServiceAccount Namespace PersistentVolume PersistentVolumeClaim "
+    "Event "
     "Endpoints Node LimitRange ResourceQuota Binding ComponentStatus"
 )
 QUIET: frozenset[tuple[str, str]] = frozenset(

@@ -1,13 +1,17 @@
 """What one container of a pod runs, before anybody asks what it means."""
 
+from typing import TYPE_CHECKING
+
 from weighmaster.core.detect import downloaders
 from weighmaster.core.detect.command import QUIET, CommandReader, Invocation
 from weighmaster.core.detect.containers import Container
 from weighmaster.core.detect.environment import Surroundings
-from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.reading import items, mapping, text
 from weighmaster.core.detect.runtimes import is_server
 from weighmaster.core.detect.volumes import Volumes
+
+if TYPE_CHECKING:
+    from weighmaster.core.detect.paths import Path
 
 _ORDINARY_WORDS = frozenset({"ray", "max", "tabby"})
 """Names of programs that arguments may well contain by chance."""

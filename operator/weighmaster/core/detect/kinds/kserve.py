@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from weighmaster.core import references
 from weighmaster.core.detect import pods
 from weighmaster.core.detect.context import Context
+from weighmaster.core.detect.environment import Surroundings
 from weighmaster.core.detect.kinds.plan import Fields, Plan, process_of, uri
 from weighmaster.core.detect.paths import Path, below
 from weighmaster.core.detect.reading import Json, at, items, mapping, text
@@ -59,7 +60,8 @@ def _components(
             continue
         here: Path = (path, name)
         provided = _storage(component, here, role, sink)
-        _containers(document, component, here, role, provided, context, sink)
+        around = pods.around(document, component.get("metadata"), context)
+        _containers(around, component, here, role, provided, sink)
 
 
 def _storage(
@@ -110,10 +112,9 @@ def stored(storage: Mapping[str, Json]) -> ModelReference:
 
 
 def _containers(
-    document: Mapping[str, Json], component: dict[str, Json], path: Path, role: Role,
-    provided: ModelReference | None, context: Context, sink: Sink,
+    around: Surroundings, component: dict[str, Json], path: Path, role: Role,
+    provided: ModelReference | None, sink: Sink,
 ) -> None:  # fmt: skip
-    around = pods.around(document, component.get("metadata"), context)
     aliases: dict[str, ModelReference] = {}
     if provided is not None:
         aliases[MOUNT] = provided
@@ -178,6 +179,7 @@ def _storage_variable(
 
 def llm_inference_service(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
     """``LLMInferenceService`` and its ``Config``: ``spec.model.uri`` and LoRA adapters."""
+    del context
     spec = mapping(document.get("spec"))
     fragments = []
     for place in (("template",), ("prefill", "template"), ("worker",), ("prefill", "worker")):

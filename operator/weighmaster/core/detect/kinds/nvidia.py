@@ -59,7 +59,8 @@ def service(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
     claim = text(at(spec, "storage", "pvc", "name"))
     named = False
     for name, role in (
-        ("NIM_MODEL_NAME", Role.BASE), ("NIM_MODEL_PATH", Role.BASE), ("NIM_PEFT_SOURCE", Role.ADAPTER)
+        ("NIM_MODEL_NAME", Role.BASE), ("NIM_MODEL_PATH", Role.BASE),
+        ("NIM_PEFT_SOURCE", Role.ADAPTER),
     ):  # fmt: skip
         if env.get(name):
             reference = _value(env[name], claim)

@@ -84,7 +84,8 @@ def ome_service(document: Mapping[str, Json], context: Context, sink: Sink) -> P
     if name:
         kind = text(model.get("kind")) or "ClusterBaseModel"
         fields.add(
-            references.named_by("ome.io", kind, name), Role.BASE, below(None, "spec", "model", "name"),
+            references.named_by("ome.io", kind, name), Role.BASE,
+            below(None, "spec", "model", "name"),
             "OME model",
         )  # fmt: skip
     for index, weight in enumerate(items(model.get("fineTunedWeights"))):

@@ -54,7 +54,8 @@ def deployment(document: Mapping[str, Json], context: Context, sink: Sink) -> Pl
         if explainer:
             fields = Fields(document, sink, process_of("seldon"))
             fields.add(
-                uri(explainer.get("modelUri")), Role.EXPLAINER, below(path, "explainer", "modelUri"),
+                uri(explainer.get("modelUri")), Role.EXPLAINER,
+                below(path, "explainer", "modelUri"),
                 "Seldon explainer",
             )  # fmt: skip
     return Plan()
