@@ -253,6 +253,18 @@ CASES: dict[str, tuple[tuple[str, str, Any], Found]] = {
         ("aim.silogen.ai", "AIMService", {"model": {"image": "r.example/aim:1"}}),
         {"aim:r.example/aim:1": ("base", "spec.model.image")},
     ),
+    "AIM's cache": (
+        ("aim.eai.amd.com", "AIMModelCache", {"sourceUri": "hf://a/b"}),
+        {"hf://a/b": ("fetch", "spec.sourceUri")},
+    ),
+    "ModelBooster's only backend": (
+        ("workload.serving.volcano.sh", "ModelBooster", {"backend": {"modelURI": "a/b"}}),
+        {"hf://a/b": ("base", "spec.backend.modelURI")},
+    ),
+    "a kind nobody knows": (
+        ("example.org", "Thing", {"deep": [{"modelURI": "s3://b/m"}]}),
+        {"s3://b/m": ("base", "spec.deep[0].modelURI")},
+    ),
     "KubeBlocks": (
         ("apps.kubeblocks.io", "Cluster", {"componentSpecs": [{"componentDef": "vllm"}]}),
         {"default:vllm": ("base", "spec.componentSpecs[0].componentDef")},

@@ -164,6 +164,7 @@ DOWNLOADS: dict[str, tuple[dict[str, Any], str]] = {
     "kit": (image("ghcr.io/kitops-ml/kitops:1", "unpack", "r.example/m:1", "-d", "/m"), "oci://r.example/m:1"),
     "kit's variables": (image("ghcr.io/kitops-ml/kitops-init:1", env=variables(MODELKIT_REF="r.example/m:1", UNPACK_PATH="/m")), "oci://r.example/m:1"),
     "aibrix": (container("aibrix_download", "--model-uri", "tos://b/m", "--local-dir", "/m"), "tos://b/m"),
+    "a downloader's image": (image("r.example/downloader:1", "--source", "a/b", "--output-dir", "/m"), "hf://a/b"),
     "a storage initializer": (image("kserve/storage-initializer:1", "gs://b/m", "/m"), "gs://b/m"),
     "kaggle": (shell("kaggle models instances versions download a/b/c/d/1"), "kaggle://a/b/c/d/1"),
 }  # fmt: skip

@@ -18,7 +18,7 @@ from weighmaster.core import references
 from weighmaster.core.detect import pods
 from weighmaster.core.detect.context import EMPTY, Context
 from weighmaster.core.detect.kinds import HANDLERS
-from weighmaster.core.detect.kinds.plan import Plan
+from weighmaster.core.detect.kinds.plan import Plan, uri
 from weighmaster.core.detect.naming import hub_url
 from weighmaster.core.detect.paths import Path, below
 from weighmaster.core.detect.reading import mapping
@@ -60,9 +60,12 @@ def detect(document: Mapping[str, Any] | object, context: Context = EMPTY) -> tu
         handler = HANDLERS.get((group, kind))
         plan = handler(document, context, sink) if handler is not None else None
         if plan is None or plan.walk:
-            for template in structural(document):
+            named: list[tuple[str, Path]] = []
+            for template in structural(document, named if handler is None else None):
                 _read(document, template, kind, plan, context, sink)
                 _annotations(template.metadata, template.path, sink)
+            if named and not group.endswith("kubeflow.org"):  # there, it may be a data set
+                _fields(named, sink)
     if place is None or place[0] != "spec" or len(place) > 1:
         _annotations(document.get("metadata"), (None, "metadata"), sink)
     return tuple(sink.uses)
@@ -80,6 +83,15 @@ def _read(
         pod.hint = plan.hint
         pod.standing_in = plan.standing_in
     pods.read(pod, sink)
+
+
+def _fields(named: list[tuple[str, Path]], sink: Sink) -> None:
+    """Addresses of models in the fields of a kind that nobody told us about."""
+    for value, path in named:
+        reference = uri(value, hub="hf")
+        if reference is not None and reference.known:
+            role = Role.ADAPTER if "lora" in value.lower() else Role.BASE
+            sink.add(reference, role, path, Process(runtime="unknown"), "address of a model")
 
 
 def _listed(documents: list[Any], context: Context) -> tuple[ModelUse, ...]:

@@ -237,6 +237,15 @@ def _aibrix(invocation: Invocation, place: naming.Place, path: Path) -> list[Dow
     return made
 
 
+def _fetcher(invocation: Invocation, place: naming.Place, path: Path) -> list[Download]:
+    """Downloader images that take ``--source`` and ``--output-dir`` (kthena and the like)."""
+    options, _ = _flags(invocation, frozenset({"source", "output-dir", "config", "s", "o"}))
+    value = _first(options, "source", "s")
+    destination = _first(options, "output-dir", "o")
+    found = naming.read(value, "hub", place) if value else []
+    return [_made(reference, destination, path, "downloader") for reference in found]
+
+
 def _kaggle(invocation: Invocation, place: naming.Place, path: Path) -> list[Download]:
     words = invocation.words
     if words[:1] != ["models"] or "download" not in words:
@@ -289,6 +298,7 @@ _TOOLS: dict[str, Maker] = {
     "axel": _copies, "mc": _copies, "ossutil": _copies, "ossutil64": _copies, "az": _copies,
     "obsutil": _copies, "coscli": _copies, "awscli": _copies,
     "aibrix_download": _aibrix, "aibrix.downloader": _aibrix, "kaggle": _kaggle,
+    "model-downloader": _fetcher,
     "storage-initializer": _initializer, "initializer-entrypoint": _initializer,
     "cp": _spread, "rsync": _spread, "mv": _spread, "ln": _spread,
 }  # fmt: skip
@@ -345,6 +355,7 @@ _ENTRYPOINTS = (
     (re.compile(r"alpine/git(?::|@|\Z)|/git-clone"), "git"),
     (re.compile(r"(?:^|/)rclone(?::|@|\Z)"), "rclone"),
     (re.compile(r"s5cmd(?::|@|\Z)"), "s5cmd"),
+    (re.compile(r"(?:^|/)(?:model-)?downloader(?::|@|\Z)"), "model-downloader"),
     (re.compile(r"minio/mc(?::|@|\Z)"), "mc"),
 )
 

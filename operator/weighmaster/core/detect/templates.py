@@ -79,8 +79,13 @@ def known(document: Mapping[str, Json], place: tuple[str, ...]) -> Template | No
     return Template(spec, below(None, *place), parent.get("metadata"))
 
 
-def structural(document: Mapping[str, Json]) -> Iterator[Template]:
-    """Every mapping that has the shape of a pod spec, at any depth."""
+def structural(
+    document: Mapping[str, Json], named: list[tuple[str, Path]] | None = None
+) -> Iterator[Template]:
+    """Every mapping that has the shape of a pod spec, at any depth.
+
+    ``named`` receives the values of fields that hold a model's address by their very name.
+    """
     stack: list[tuple[Json, Path, Json]] = [
         (value, (None, key), document)
         for key, value in document.items()
@@ -95,6 +100,12 @@ def structural(document: Mapping[str, Json]) -> Iterator[Template]:
                     stack.append((inner, (path, index), value))
             continue
         skipped: frozenset[str | int] = _NO_KEYS
+        if named is not None and not NAMING.isdisjoint(value):
+            named += [
+                (inner, (path, key))
+                for key, inner in value.items()
+                if key in NAMING and type(inner) is str and inner
+            ]
         if not _TELLING.isdisjoint(value):
             found = list(_templates(value, path, parent))
             yield from found
@@ -106,6 +117,11 @@ def structural(document: Mapping[str, Json]) -> Iterator[Template]:
                 stack.append((inner, (path, key), value))
 
 
+NAMING = frozenset(
+    {"storageUri", "storageURI", "modelUri", "modelURI", "modelURL", "artifactURL", "artifactUri",
+     "sourceModelUri", "modelStorageUri", "weightsUri", "loraUri", "adapterUri"}
+)  # fmt: skip
+"""Fields that hold the address of a model in any kind."""
 _NO_KEYS: frozenset[str | int] = frozenset()
 _TELLING = frozenset((*_CONTAINER_LISTS, *_SINGLE, "image"))
 

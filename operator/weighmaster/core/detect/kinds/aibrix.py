@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from weighmaster.core import references
 from weighmaster.core.detect.context import Context
 from weighmaster.core.detect.kinds.plan import Fields, Plan, process_of, uri
-from weighmaster.core.detect.paths import below
+from weighmaster.core.detect.paths import Path, below
 from weighmaster.core.detect.reading import Json, at, items, mapping, text
 from weighmaster.core.detect.sink import Sink
 from weighmaster.core.values import Role
@@ -43,8 +43,13 @@ def booster(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
     """Kthena's ``ModelBooster``: backends with a URI and adapters."""
     del context
     spec = mapping(document.get("spec"))
-    backends = items(spec.get("backends")) or [mapping(spec.get("backend"))]
-    for index, backend in enumerate(backends):
+    backends: list[tuple[Json, Path]] = [
+        (backend, below(None, "spec", "backends", index))
+        for index, backend in enumerate(items(spec.get("backends")))
+    ]
+    if "backend" in spec:
+        backends.append((spec["backend"], below(None, "spec", "backend")))
+    for backend, path in backends:
         value = mapping(backend)
         config = next(
             (mapping(worker).get("config") for worker in items(value.get("workers"))), None
@@ -52,7 +57,6 @@ def booster(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
         fields = Fields(
             document, sink, process_of(text(value.get("type")) or "kthena", value, config)
         )
-        path = below(None, "spec", "backends", index)
         fields.add(
             uri(value.get("modelURI"), hub="hf"), Role.BASE, (path, "modelURI"), "kthena backend"
         )

@@ -70,6 +70,8 @@ def _ome(value: str) -> ModelReference | None:
         return references.parse(f"oci-objectstorage://{value[6:]}")
     if value.startswith("pvc://") and ":" in value[6:].partition("/")[0]:
         return references.parse(f"pvc://{value[6:].partition(':')[2]}")
+    if value.startswith("local://"):
+        return references.host_path("/" + value[8:].lstrip("/"))
     if value.startswith("vendor://"):
         return references.parse(value)
     return uri(value, hub="hf")
@@ -185,6 +187,23 @@ def aim_service(document: Mapping[str, Json], context: Context, sink: Sink) -> P
     return Plan(walk=False)
 
 
+def aim_model(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
+    """AMD's models and caches: an image, or sources by URI."""
+    del context
+    spec = mapping(document.get("spec"))
+    fields = Fields(document, sink, process_of("aim", spec))
+    image = text(spec.get("image"))
+    if image:
+        fields.add(references.image(image, "aim"), Role.FETCH, below(None, "spec", "image"), "AIM")
+    path = below(None, "spec", "sourceUri")
+    fields.add(uri(spec.get("sourceUri"), hub="hf"), Role.FETCH, path, "AIM source")
+    for index, source in enumerate(items(spec.get("modelSources"))):
+        value = mapping(source)
+        reference = uri(value.get("sourceUri") or value.get("modelId"), hub="hf")
+        fields.add(reference, Role.FETCH, below(None, "spec", "modelSources", index), "AIM source")
+    return Plan(walk=False)
+
+
 def kubeblocks(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
     """KubeBlocks' ``Cluster``: an addon decides what is loaded."""
     del context
@@ -247,6 +266,11 @@ HANDLERS = {
     ("serving.vllm.ai", "LoraAdapter"): lora_adapter,
     ("aim.silogen.ai", "AIMService"): aim_service,
     ("aim.eai.amd.com", "AIMService"): aim_service,
+    **{
+        (group, kind): aim_model
+        for group in ("aim.silogen.ai", "aim.eai.amd.com")
+        for kind in ("AIMModel", "AIMClusterModel", "AIMModelCache", "AIMArtifact", "AIMProfile")
+    },
     ("apps.kubeblocks.io", "Cluster"): kubeblocks,
     ("sedna.io", "Model"): sedna_model,
 }
