@@ -1,14 +1,8 @@
-"""The HTTPS server of the webhook.
-
-It can be plugged into kopf as ``settings.admission.server``, which takes any callable that gives an
-asynchronous iterator; requests never pass through kopf's dispatcher. Why: ``docs/admission.md``.
-"""
+"""The HTTPS server of the webhook."""
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import structlog
 from aiohttp import web
@@ -47,7 +41,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 class AdmissionServer:
-    """Serves an AdmissionHandler over HTTPS until it is closed or cancelled."""
+    """Serves an AdmissionHandler over HTTPS."""
 
     def __init__(
         self, handler: AdmissionHandler, context: ssl.SSLContext, host: str, port: int
@@ -57,15 +51,6 @@ class AdmissionServer:
         self._host = host
         self._port = port
         self._runner: web.ServerRunner | None = None
-
-    async def __call__(self, _dispatch: object = None) -> AsyncIterator[Any]:
-        """Serve for as long as it is iterated; kopf's own dispatcher is not used."""
-        await self.start()
-        try:
-            yield {"url": f"https://{self._host}:{self._port}"}
-            await asyncio.Event().wait()
-        finally:
-            await self.stop()
 
     async def start(self) -> int:
         """Listen; returns the port, which matters when it was given as 0."""
