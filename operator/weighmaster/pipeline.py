@@ -18,7 +18,7 @@ from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.evaluate.subject import Workload
 from weighmaster.core.reasons import Reason
 from weighmaster.core.respond import ALLOWED, Response, mutate, refuse, validate
-from weighmaster.core.values import Action, ModelUse
+from weighmaster.core.values import Action
 
 MAX_USES = 256
 """Model uses in one object; each is evaluated against every rule that matches it."""
@@ -81,23 +81,21 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
     uses = detect(document)
     if not uses:
         return _ALLOWED
-    if len(uses) > MAX_USES:
+    old = request.old_document if request.operation is Operation.UPDATE else None
+    if len(uses) > MAX_USES and snapshot.applicable(request.namespace):
+        if old is not None and detect(old) == uses:
+            return Review(Response(allowed=True, reasons=(Reason.TOO_MANY_MODEL_USES,)))
         return Review(
             refuse(
                 Reason.TOO_MANY_MODEL_USES,
                 f"{len(uses)} models in one object, {MAX_USES} is the limit; split it up",
             )
         )
-    old = request.old_document if request.operation is Operation.UPDATE else None
     workload = describe(document, request.namespace, request.name, old)
     decision = decide(workload, uses, evaluate(workload, uses, snapshot, now))
     if request.stage is Stage.MUTATE:
-        return Review(mutate(decision, _annotations(document)), decision)
-    existing = (
-        decision.action >= Action.SANDBOX
-        and old is not None
-        and detect(old) == uses
-    )
+        return Review(mutate(decision, document.get("metadata")), decision)
+    existing = decision.action >= Action.SANDBOX and old is not None and detect(old) == uses
     return Review(validate(decision, existing=existing), decision)
 
 
@@ -105,24 +103,20 @@ def describe(document: Document, namespace: str, name: str, old: Document | None
     """The workload that an object is. Whatever is wrongly typed in it is left out."""
     metadata = _mapping(document.get("metadata"))
     group, slash, _ = _text(document.get("apiVersion")).partition("/")
-    label_sets = [_labels(metadata.get("labels"))]
-    template = _mapping(_mapping(document.get("spec")).get("template"))
-    if template:
-        label_sets.append(_labels(_mapping(template.get("metadata")).get("labels")))
+    spec = _mapping(document.get("spec"))
+    job = _mapping(_mapping(spec.get("jobTemplate")).get("spec"))
+    carriers = [document, *filter(None, (_mapping(part.get("template")) for part in (spec, job)))]
     if old is not None:
-        label_sets.append(_labels(_mapping(old.get("metadata")).get("labels")))
+        carriers.append(old)
     return Workload(
         group=group if slash else "",
         kind=_text(document.get("kind")),
         namespace=namespace,
         name=_text(metadata.get("name")) or _text(metadata.get("generateName")) or name,
-        label_sets=tuple(label_sets),
+        label_sets=tuple(
+            _labels(_mapping(carrier.get("metadata")).get("labels")) for carrier in carriers
+        ),
     )
-
-
-def _annotations(document: Document) -> Mapping[str, Any] | None:
-    annotations = _mapping(document.get("metadata")).get("annotations")
-    return annotations if isinstance(annotations, dict) else None
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

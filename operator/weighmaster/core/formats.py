@@ -3,7 +3,9 @@
 A name proves nothing about content; it is what there is before evidence has been gathered.
 """
 
-from weighmaster.core.values import ModelUse
+import re
+
+from weighmaster.core.values import ModelUse, Role
 
 BY_EXTENSION = {
     ".safetensors": "safetensors",
@@ -50,6 +52,9 @@ BY_LOAD_FORMAT = {
 }
 """Values of ``--load-format`` (vLLM, SGLang) that allow one format only."""
 
+_LOADED_BY_FORMAT = frozenset({Role.BASE, Role.EMBEDDING, Role.RERANKER})
+"""Roles that the loader setting is about; adapters and tokenizers have loaders of their own."""
+
 _FILE_SCHEMES = frozenset({"s3", "gs", "tos", "az", "http", "https", "pvc", "hostpath"})
 
 
@@ -61,11 +66,11 @@ def format_of(use: ModelUse) -> str | None:
         name = reference.location
     if name and (found := BY_EXTENSION.get(_extension(name))):
         return found
-    load_format = use.process.load_format
+    load_format = use.process.load_format if use.role in _LOADED_BY_FORMAT else None
     return BY_LOAD_FORMAT.get(load_format.lower()) if load_format else None
 
 
 def _extension(name: str) -> str:
-    last = name.rpartition("/")[2].partition("?")[0].lower()
+    last = re.split(r"[?#]", name, maxsplit=1)[0].rpartition("/")[2].lower()
     stem, dot, extension = last.rpartition(".")
     return f".{extension}" if dot and stem else ""

@@ -13,21 +13,65 @@ from weighmaster.core.values import ModelReference
 Owner = TypeVar("Owner")
 
 _FOLDED_PREFIXES = tuple(f"{scheme}:" for scheme in CASE_FOLDED_SCHEMES)
+_REGISTRY_PREFIXES = ("oci://", "nim:", "aim:", "image-embedded:")
+_HUB_HOSTS = frozenset({"huggingface.co", "hf.co", "www.huggingface.co"})
+_DOCKER_HUB = frozenset({"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 
 
-def fold(text: str) -> str:
-    """``text`` in lower case where its scheme's hub takes two cases for one name."""
-    return text.lower() if text.startswith(_FOLDED_PREFIXES) else text
+def fold(location: str) -> str:
+    """A location as its hub or registry compares it; neither version nor file may be in it.
+
+    Where two cases are one name it is in lower case, ASCII only: a letter that merely lowers to an
+    ASCII one (the Kelvin sign) is another letter. Registries lose their default port, and Docker
+    Hub its other names.
+    """
+    if location.startswith(_FOLDED_PREFIXES) and location.isascii():
+        location = location.lower()
+    if location.startswith(_REGISTRY_PREFIXES):
+        return _fold_registry(location)
+    return location
+
+
+def _fold_registry(location: str) -> str:
+    prefix = next(filter(location.startswith, _REGISTRY_PREFIXES))
+    host, slash, repository = location.removeprefix(prefix).partition("/")
+    host = host.removesuffix(":443")
+    return f"{prefix}{'docker.io' if host in _DOCKER_HUB else host}{slash}{repository}"
+
+
+def aliases(reference: ModelReference) -> tuple[str, ...]:
+    """The location of a reference, folded, and what else it is known by: the hub by its URL."""
+    location = fold(reference.location)
+    if reference.scheme in ("http", "https"):
+        host, _, path = location.partition("://")[2].partition("/")
+        parts = path.split("/")
+        if host.lower().removesuffix(":443").removesuffix(":80") in _HUB_HOSTS and len(parts) > 1:
+            return location, fold(f"hf://{parts[0]}/{parts[1]}")
+    return (location,)
 
 
 def spellings(reference: ModelReference) -> tuple[str, ...]:
-    """The forms of a reference that a glob may name: without a version, with it, with the file."""
-    canonical = fold(reference.canonical)
-    forms = [fold(reference.location)]
-    for form in (canonical.partition("#")[0], canonical.partition("@sha256:")[0], canonical):
-        if form not in forms:
-            forms.append(form)
-    return tuple(forms)
+    """The forms that an exclusion or an exception may name: the location, and all of it."""
+    location = fold(reference.location)
+    whole = location + reference.canonical[len(reference.location) :]
+    return tuple(dict.fromkeys((location, whole.partition("#")[0], whole)))
+
+
+def wide_spellings(reference: ModelReference) -> tuple[str, ...]:
+    """The forms that a match may name: also by another address, or by a tag beside a digest."""
+    forms = spellings(reference)
+    tags = tuple(form.partition("@sha256:")[0] for form in forms)
+    return tuple(dict.fromkeys((*forms, *tags, *aliases(reference))))
+
+
+def _fold_pattern(pattern: str) -> str:
+    """Fold the part of a glob that names the location; a tag, revision or file stays as it is."""
+    end = min((at for at in map(pattern.find, "@#") if at >= 0), default=len(pattern))
+    if pattern.startswith(_REGISTRY_PREFIXES):
+        colon = pattern.rfind(":", 0, end)
+        if colon > pattern.rfind("/", 0, end):
+            end = colon
+    return fold(pattern[:end]) + pattern[end:]
 
 
 class Glob:
@@ -37,7 +81,7 @@ class Glob:
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
-        folded = fold(pattern)
+        folded = _fold_pattern(pattern)
         literal = folded.removesuffix("**")
         self._prefix = literal if literal != folded and "*" not in literal else None
         self._segments = folded.split("/")

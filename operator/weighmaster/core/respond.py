@@ -1,6 +1,6 @@
 """Response: from a decision to what the API server, and the person behind it, are told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct, field
@@ -102,17 +102,19 @@ def validate(decision: Decision, *, existing: bool = False) -> Response:
     )
 
 
-def mutate(decision: Decision, annotations: Mapping[str, Any] | None) -> Response:
-    """The mutating answer: it records the decision's id on the object, and nothing else yet."""
-    if annotations is not None and annotations.get(DECISION_ANNOTATION) == decision.id:
+def mutate(decision: Decision, metadata: object) -> Response:
+    """The mutating answer: it records the decision's id in an object's metadata, nothing else."""
+    if not isinstance(metadata, dict):
         return ALLOWED
-    key = DECISION_ANNOTATION.replace("~", "~0").replace("/", "~1")
-    patch: tuple[Patch, ...] = (
-        {"op": "add", "path": f"/metadata/annotations/{key}", "value": decision.id},
-    )
-    if annotations is None:
-        patch = ({"op": "add", "path": "/metadata/annotations", "value": {}}, *patch)
-    return Response(allowed=True, patch=patch)
+    annotations = metadata.get("annotations")
+    key = DECISION_ANNOTATION.replace("/", "~1")
+    record: Patch = {"op": "add", "path": f"/metadata/annotations/{key}", "value": decision.id}
+    if not isinstance(annotations, dict):
+        create: Patch = {"op": "add", "path": "/metadata/annotations", "value": {}}
+        return Response(allowed=True, patch=(create, record))
+    if annotations.get(DECISION_ANNOTATION) == decision.id:
+        return ALLOWED
+    return Response(allowed=True, patch=(record,))
 
 
 def _message(findings: Sequence[Finding], decision: Decision) -> str:
@@ -126,10 +128,11 @@ def _message(findings: Sequence[Finding], decision: Decision) -> str:
 
 
 def _warnings(findings: Sequence[Finding], decision: Decision) -> tuple[str, ...]:
-    lines = [_line(finding) for finding in findings[:MAX_LINES]]
+    lines = [_warning(finding) for finding in findings[:MAX_LINES]]
     if len(findings) > MAX_LINES:
-        lines.append(f"and {len(findings) - MAX_LINES} more (decision {decision.id})")
-    return tuple(_clip(f"Weighmaster: {line}", MAX_WARNING) for line in lines)
+        more = len(findings) - MAX_LINES
+        lines.append(f"Weighmaster: and {more} more (decision {decision.id})")
+    return tuple(_clip(line, MAX_WARNING) for line in lines)
 
 
 def _line(finding: Finding) -> str:
@@ -137,6 +140,13 @@ def _line(finding: Finding) -> str:
     where = f'policy "{finding.policy}", rule "{finding.rule}"'
     kind = "error: " if finding.outcome is Outcome.ERROR else ""
     return f"{where}: {kind}{reference} ({finding.use.path}) {finding.message} [{finding.reason}]"
+
+
+def _warning(finding: Finding) -> str:
+    """A line that still says what matters when its end is cut off."""
+    reference = _clip(finding.use.reference.canonical, MAX_WARNING // 3)
+    where = f'policy "{finding.policy}", rule "{finding.rule}"'
+    return f"Weighmaster: [{finding.reason}] {where}: {reference} {finding.message}"
 
 
 def _audit(decision: Decision) -> dict[str, str]:

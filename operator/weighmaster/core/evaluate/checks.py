@@ -88,7 +88,7 @@ def _reference(rule: rules.ReferenceRule) -> Check:
 
 def _how_to_pin(subject: Subject) -> str:
     match subject.use.reference.scheme:
-        case "hf":
+        case "hf" | "modelscope":
             return "name a commit, such as --revision <40 hex digits>"
         case "oci" | "nim" | "aim" | "image-embedded":
             return "name a digest, such as image@sha256:<64 hex digits>"

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from weighmaster.api.v1alpha1.exception import ModelExceptionSpec
+from weighmaster.api.v1alpha1.exception import ModelExceptionSpec, PolicyKind
 from weighmaster.core.evaluate.policies import PolicyKey, read_metadata
 from weighmaster.core.evaluate.subject import Subject
 from weighmaster.core.globs import Glob
@@ -44,6 +44,15 @@ def compile_exception(stored: Mapping[str, Any]) -> Approval:
         return Approval(name=metadata.name, problem=f"cannot be used: {error}")
     if any(glob == "**" for glob in spec.references):
         return Approval(name=metadata.name, problem="spec.references: ** would except everything")
+    for policy in spec.policies:
+        if (policy.kind is PolicyKind.NAMESPACED) != bool(policy.namespace):
+            return Approval(
+                name=metadata.name,
+                problem=(
+                    f'policy "{policy.name}": a ModelPolicy is named with its namespace, a'
+                    " ClusterModelPolicy without one"
+                ),
+            )
     created = metadata.creation_timestamp
     if created and spec.expires_at - created > LONGEST:
         return Approval(

@@ -84,8 +84,10 @@ class Expression:
         """
         try:
             result: object = self._program.execute(_activation(subject, self._fields))
-        except KeyError:
-            raise
+        except KeyError as error:
+            if error.args and error.args[0] in EVIDENCE_FIELDS:
+                raise
+            raise ExpressionError("the expression reads a key that is not there") from None
         except Exception:  # noqa: BLE001 - the library maps CEL errors to many builtin types
             raise ExpressionError("the expression failed") from None
         if not isinstance(result, bool):

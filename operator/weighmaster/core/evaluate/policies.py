@@ -74,7 +74,7 @@ def compile_policy(stored: Mapping[str, Any]) -> Policy:
     """
     metadata = read_metadata(stored)
     namespaced = stored.get("kind") == "ModelPolicy"
-    key = PolicyKey(metadata.name, metadata.namespace if namespaced else "")
+    key = PolicyKey(metadata.name, (metadata.namespace or "default") if namespaced else "")
     spec = stored.get("spec")
     try:
         typed = _read_spec(spec, namespaced=namespaced)
@@ -129,9 +129,13 @@ def _unusable(key: PolicyKey, spec: Mapping[str, Any], problem: str) -> Policy:
     exclude: NamespacedExclude = _part(
         spec, "exclude", NamespacedExclude if key.namespace else Exclude
     )
+    if isinstance(exclude, Exclude) and exclude.namespace_selector == LabelSelector():
+        exclude = Exclude()
     try:
         enforcement = msgspec.convert(spec.get("enforcement"), Enforcement)
         action = ACTIONS[enforcement.action]
+        if enforcement.on_unknown:
+            action = max(action, ACTIONS[enforcement.on_unknown])
     except msgspec.ValidationError:
         action = Action.DENY
     verdict = Verdict(
@@ -168,7 +172,7 @@ def _named_publishers(spec: ClusterModelPolicySpec | ModelPolicySpec) -> frozens
 def _warnings(spec: ClusterModelPolicySpec | ModelPolicySpec) -> tuple[str, ...]:
     warnings = []
     kinds = spec.match.kinds
-    if kinds and not any(kind in ("Pod", "*", "*/*") for kind in kinds):
+    if kinds and not any(kind in ("Pod", "*", "*/*", "*/Pod") for kind in kinds):
         warnings.append(
             "spec.match.kinds does not list Pod: pods that are created directly, or by a kind that"
             " is not listed, are not checked"
@@ -177,7 +181,7 @@ def _warnings(spec: ClusterModelPolicySpec | ModelPolicySpec) -> tuple[str, ...]
         warnings.append(
             "spec.match.objectSelector selects by labels that whoever creates the object chooses"
         )
-    if any(kind in ("Pod", "*", "*/*") for kind in spec.exclude.kinds):
+    if any(kind in ("Pod", "*", "*/*", "*/Pod") for kind in spec.exclude.kinds):
         warnings.append("spec.exclude.kinds excludes pods, which are the enforcement point")
     actions = {spec.enforcement.action, spec.enforcement.on_unknown}
     if EnforcementAction.SANDBOX in actions:

@@ -63,7 +63,7 @@ class Scope:
         if self._roles and subject.use.role not in self._roles:
             return False
         if self._references and not subject.anonymous:
-            forms = subject.spellings
+            forms = subject.wide_spellings
             for glob in self._references:
                 if glob.matches(forms):
                     break

@@ -7,13 +7,16 @@ from msgspec import Struct
 
 from weighmaster.core.evaluate.selectors import Labels
 from weighmaster.core.formats import format_of
-from weighmaster.core.globs import fold, spellings
+from weighmaster.core.globs import aliases, spellings, wide_spellings
 
 if TYPE_CHECKING:
     import cel
 
     from weighmaster.core.evaluate.snapshot import Publisher, Snapshot
     from weighmaster.core.values import ModelUse
+
+_PLACED = frozenset({"image-embedded", "default", "ref"})
+"""Schemes of weights that are not named but have a place: an image, a runtime, another object."""
 
 
 class Workload(Struct, frozen=True):
@@ -42,7 +45,7 @@ class Subject:
         self.use = use
         self.workload = workload
         self.snapshot = snapshot
-        self.anonymous = use.reference.scheme in ("unresolved", "dynamic")
+        self.anonymous = not use.reference.known and use.reference.scheme not in _PLACED
         """Whether the weights could be any at all."""
         self.named_elsewhere = use.reference.scheme == "ref"
         """Whether another object names the weights."""
@@ -51,13 +54,19 @@ class Subject:
 
     @cached_property
     def spellings(self) -> tuple[str, ...]:
-        """The forms of the reference that globs are matched against."""
+        """The forms of the reference that an exclusion or an exception may name."""
         return spellings(self.use.reference)
+
+    @cached_property
+    def wide_spellings(self) -> tuple[str, ...]:
+        """The forms of the reference that a match may name."""
+        return wide_spellings(self.use.reference)
 
     @cached_property
     def publishers(self) -> "tuple[Publisher, ...]":
         """The publishers in one of whose namespaces the reference lies."""
-        owners = self.snapshot.publishers.owners(fold(self.use.reference.location))
+        index = self.snapshot.publishers
+        owners = {owner for alias in aliases(self.use.reference) for owner in index.owners(alias)}
         return tuple(sorted(owners, key=lambda publisher: publisher.name))
 
     @cached_property
