@@ -4,13 +4,13 @@ import re
 from collections.abc import Mapping
 
 from weighmaster.core import references
-from weighmaster.core.detect import custom, downloaders, naming, scripts, views
+from weighmaster.core.detect import custom, downloaders, naming, remains, scripts, views
 from weighmaster.core.detect.command import QUIET, Invocation
 from weighmaster.core.detect.containers import Container
 from weighmaster.core.detect.context import Context
 from weighmaster.core.detect.environment import Surroundings
 from weighmaster.core.detect.gate import is_interesting
-from weighmaster.core.detect.paths import Path, below
+from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.reading import Json, mapping, text
 from weighmaster.core.detect.runtimes import (
     classic,
@@ -33,7 +33,6 @@ MAX_DOWNLOADS = 200
 """Downloads of one pod that are told apart; every path is compared with each."""
 
 _INITIALIZER = re.compile(r"storage-initializer")
-_ADAPTER = re.compile(r"lora|adapter", re.IGNORECASE)
 
 
 class Pod:
@@ -111,8 +110,8 @@ class _PodReader:
         for view in self.views:
             if not view.served:
                 self._guess(view)
-        self._volumes()
-        self._leftovers()
+        remains.volumes(self.pod.path, self.volumes, self.sink)
+        remains.downloads(self.volumes, self.sink, batch=self.pod.kind in custom.BATCH_KINDS)
 
     # Downloads.
 
@@ -356,60 +355,3 @@ class _PodReader:
         if runtime is language.VLLM or runtime is language.SGLANG:
             self._by_variable(server)
         server.report(self.sink, references.unresolved(script.rpartition("/")[2]))
-
-    # What is left.
-
-    def _volumes(self) -> None:
-        for name, (volume, index) in self.volumes.by_name.items():
-            image = text(mapping(volume.get("image")).get("reference"))
-            csi = mapping(volume.get("csi"))
-            path = below(self.pod.path, "volumes", index)
-            artifact = text(
-                mapping(csi.get("volumeAttributes")).get("model.csi.modelpack.org/reference")
-            )
-            if text(csi.get("driver")) == "model.csi.modelpack.org" and artifact:
-                reference = references.image(artifact)
-                path = below(path, "csi", "volumeAttributes", "model.csi.modelpack.org/reference")
-            elif image and (_looks_like_model(image) or _looks_like_model(name)):
-                reference = references.image(image)
-                path = below(path, "image", "reference")
-            else:
-                continue
-            if not self.sink.names(reference, Role.BASE):
-                process = Process(runtime="volume")
-                self.sink.add(reference, Role.BASE, path, process, "model volume")
-
-    def _leftovers(self) -> None:
-        batch = self.pod.kind in custom.BATCH_KINDS
-        for download in self.volumes.downloads:
-            if download.role == "generic":
-                continue
-            container = download.container
-            about = f"{download.reference.canonical} {download.destination}"
-            ollama = download.destination == "ollama:"
-            if _ADAPTER.search(about):
-                role = Role.ADAPTER
-            else:
-                role = Role.BASE if ollama and not batch else Role.FETCH
-            process = Process(
-                runtime="ollama" if ollama else "download",
-                container=container.name if container else None,
-            )
-            if container is not None:
-                place = Server(
-                    Runtime(name=process.runtime), container, container.environment, self.volumes,
-                    download.path,
-                )  # fmt: skip
-                process = place.process()
-            self.sink.add(download.reference, role, download.path, process, download.reason)
-
-
-_MODEL_IMAGE = re.compile(
-    r"model|weights|llama|qwen|mistral|gemma|granite|phi-?[0-9]|deepseek|bert|lora|gguf|safetensors|"
-    r"whisper|falcon|mixtral|llm|checkpoint|adapter|gpt|smollm|tokenizer|embed|kimi|glm|nemotron",
-    re.IGNORECASE,
-)
-
-
-def _looks_like_model(name: str) -> bool:
-    return bool(_MODEL_IMAGE.search(name))
