@@ -54,6 +54,8 @@ def spellings(reference: ModelReference) -> tuple[str, ...]:
     """The forms that an exclusion or an exception may name: the location, and all of it."""
     location = fold(reference.location)
     whole = location + reference.canonical[len(reference.location) :]
+    if reference.file is None:  # then # is a letter of the name, as in an object's key
+        return (location,) if whole == location else (location, whole)
     return tuple(dict.fromkeys((location, whole.partition("#")[0], whole)))
 
 
@@ -83,7 +85,8 @@ class Glob:
         self.pattern = pattern
         folded = _fold_pattern(pattern)
         literal = folded.removesuffix("**")
-        self._prefix = literal if literal != folded and "*" not in literal else None
+        bounded = literal != folded and literal.endswith(("/", ":"))
+        self._prefix = literal if bounded and "*" not in literal else None
         self._segments = folded.split("/")
 
     def matches(self, forms: Iterable[str]) -> bool:
@@ -159,7 +162,7 @@ class NamespaceIndex(Generic[Owner]):
         found: list[Owner] = list(self._exact.get(location, ()))
         parent = location.rpartition("/")[0]
         found += self._level.get(parent, ())
-        while parent and not parent.endswith(("/", ":")):
+        while parent:  # down to the scheme; a segment may be empty (s3://bucket//key)
             found += self._below.get(parent, ())
             parent = parent.rpartition("/")[0]
         return tuple(dict.fromkeys(found))
