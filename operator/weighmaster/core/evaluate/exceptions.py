@@ -1,7 +1,7 @@
 """Exceptions: approvals that turn one finding into a skip, each on its own, until they expire."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -54,6 +54,8 @@ def compile_exception(stored: Mapping[str, Any]) -> Approval:
                 ),
             )
     created = metadata.creation_timestamp
+    if created and created.tzinfo is None:  # only in files: the API server writes UTC
+        created = created.replace(tzinfo=UTC)
     if created and spec.expires_at - created > LONGEST:
         return Approval(
             name=metadata.name,
