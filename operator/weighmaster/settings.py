@@ -8,6 +8,9 @@ from weighmaster.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "WEIGHMASTER"
 
+MAX_STALENESS = 24 * 3600.0
+"""Seconds; decisions by policies older than a day are nobody's wish."""
+
 
 class WebhookSettings(Struct, frozen=True, kw_only=True):
     """How the webhook runs."""
@@ -27,10 +30,11 @@ class WebhookSettings(Struct, frozen=True, kw_only=True):
         for name in ("port", "health_port"):
             if not 0 <= getattr(self, name) <= 65535:
                 raise SettingsError(f"{name.replace('_', '-')}: must be between 0 and 65535")
-        if self.max_staleness < 90:
+        # Not "< 90", which is false for nan: that would serve policies of any age, and before any.
+        if not 90 <= self.max_staleness <= MAX_STALENESS:
             raise SettingsError(
-                "max-staleness: must be at least 90 seconds, since a quiet watch is only heard of"
-                " every 60"
+                f"max-staleness: must be between 90 and {MAX_STALENESS:.0f} seconds; a quiet watch"
+                " is only heard of every 60"
             )
 
 

@@ -132,7 +132,7 @@ class ClusterStore:
     def snapshot(self) -> Snapshot | None:
         """The policies, or None while any resource is not listed yet or last seen too long ago."""
         for reflector in self._reflectors:
-            if reflector.staleness > self._max_staleness:
+            if not reflector.synced or reflector.staleness > self._max_staleness:
                 return None
         return self._store.snapshot()
 
