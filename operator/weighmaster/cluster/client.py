@@ -15,11 +15,21 @@ from weighmaster.errors import ClusterError, ResourceExpiredError
 
 PAGE_SIZE = 500
 
+WATCH_GRACE = 30.0
+"""Seconds a watch may last longer than was asked for; one that trickles on for ever is cut."""
+
 TOKEN_LIFETIME = 60.0
 """Seconds after which the token is read again; the kubelet renews it well before it expires."""
 
 MAX_EVENT = 8 * 1024 * 1024
 """Bytes of one watch event."""
+
+
+def _timeout(total: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total, connect=5, sock_connect=5, sock_read=90)
+
+
+_TIMEOUT = _timeout(None)
 
 Json = dict[str, Any]
 
@@ -44,8 +54,7 @@ class ApiClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_connect=5, sock_read=90)
-        self._session = aiohttp.ClientSession(timeout=timeout, read_bufsize=2**18)
+        self._session = aiohttp.ClientSession(timeout=_TIMEOUT, read_bufsize=2**18)
         return self
 
     async def __aexit__(
@@ -89,7 +98,8 @@ class ApiClient:
             "timeoutSeconds": str(seconds),
         }
         accept = METADATA_WATCH if metadata_only else "application/json"
-        async with self._request("GET", path, parameters, accept) as response:
+        limit = _timeout(seconds + WATCH_GRACE)
+        async with self._request("GET", path, parameters, accept, timeout=limit) as response:
             await _check(response)
             async for line in _lines(response.content):
                 event: Json = msgspec.json.decode(line)
@@ -117,7 +127,14 @@ class ApiClient:
             raise ClusterError(f"{method} {path} failed: {type(error).__name__}") from None
 
     def _request(
-        self, method: str, path: str, parameters: Mapping[str, str], accept: str, body: bytes = b""
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, str],
+        accept: str,
+        body: bytes = b"",
+        *,
+        timeout: aiohttp.ClientTimeout = _TIMEOUT,
     ) -> "aiohttp.client._RequestContextManager":
         if self._session is None:
             raise ClusterError("the client is not open")
@@ -135,6 +152,7 @@ class ApiClient:
             data=body or None,
             ssl=connection.context if connection.context is not None else True,
             allow_redirects=False,
+            timeout=timeout,
         )
 
     def _current(self) -> Connection:

@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import aiohttp
-import msgspec
 import structlog
 from msgspec import Struct
 
@@ -52,7 +50,8 @@ class Sink(Protocol):
 
 def object_key(stored: Json) -> ObjectKey:
     """Namespace and name of an object."""
-    metadata: dict[str, Any] = stored.get("metadata") or {}
+    found = stored.get("metadata")
+    metadata: dict[str, Any] = found if isinstance(found, dict) else {}
     return str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
 
 
@@ -73,6 +72,7 @@ class Reflector:
         self._metrics = metrics
         self._clock = clock
         self._heard_at: float | None = None
+        self._version = ""
 
     @property
     def synced(self) -> bool:
@@ -88,56 +88,67 @@ class Reflector:
         """List and watch until cancelled; failures are retried and never end it."""
         failures = 0
         while True:
+            listed = self._version
             try:
-                version = await self._list()
+                await self._list()
+                listed = self._version
+                await self._watch()
                 failures = 0
-                await self._watch(version)
             except ResourceExpiredError:
+                # A version that is expired as soon as it is listed is a failure like any other.
+                if self._version != listed:
+                    failures = 0
                 _log.info("listing again", resource=self.resource.name)
-            except (WeighmasterError, aiohttp.ClientError, OSError, msgspec.DecodeError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever an answer did, the next may be good
                 self._report(error)
-                await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF) - 1)] * _jitter())
-                failures += 1
+            await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF) - 1)] * _jitter())
+            failures += 1
 
-    async def _list(self) -> str:
+    async def _list(self) -> None:
         resource = self.resource
         listing = await self._client.list(resource.path, metadata_only=resource.metadata_only)
         self._sink.replace(resource.name, listing.items)
         self._heard_at = self._clock()
         self._metrics.relists.labels(resource.name).inc()
-        return listing.resource_version
+        self._version = listing.resource_version
 
-    async def _watch(self, version: str) -> None:
+    async def _watch(self) -> None:
         """Watch until the version expires or failures call for a fresh listing."""
         failures = 0
         while failures < len(BACKOFF):
+            before = self._version
             try:
-                version = await self._follow(version)
+                await self._follow()
                 failures = 0
                 await asyncio.sleep(BACKOFF[0] * _jitter())
             except ResourceExpiredError:
                 raise
-            except (ClusterError, aiohttp.ClientError, OSError, msgspec.DecodeError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever an answer did, the next may be good
                 self._report(error)
+                failures = 0 if self._version != before else failures
                 await asyncio.sleep(BACKOFF[failures] * _jitter())
                 failures += 1
 
-    async def _follow(self, version: str) -> str:
+    async def _follow(self) -> None:
+        """Take events. The version moves with each, so that a broken watch repeats none of them.
+
+        Repeated events would bring back, for a moment, what has been changed or deleted since.
+        """
         resource = self.resource
         seconds = random.randint(240, 300)  # noqa: S311 - spreads reconnections, guards nothing
         events = self._client.watch(
-            resource.path, version, seconds, metadata_only=resource.metadata_only
+            resource.path, self._version, seconds, metadata_only=resource.metadata_only
         )
         async for event in events:
-            self._heard_at = self._clock()
             stored: Json = event.get("object") or {}
-            version = str((stored.get("metadata") or {}).get("resourceVersion") or version)
+            version = str((stored.get("metadata") or {}).get("resourceVersion") or self._version)
             match event.get("type"):
                 case "ADDED" | "MODIFIED":
                     self._sink.update(resource.name, stored)
                 case "DELETED":
                     self._sink.remove(resource.name, object_key(stored))
-        return version
+            self._heard_at = self._clock()
+            self._version = version
 
     def _report(self, error: Exception) -> None:
         self._metrics.failures.labels(self.resource.name).inc()
