@@ -41,7 +41,7 @@ class FileStore:
 def add_document(store: PolicyStore, document: Mapping[str, Any]) -> bool:
     """Put a policy, publisher, exception or namespace into a store; false for anything else."""
     kind, version = document.get("kind"), document.get("apiVersion")
-    if version == API_VERSION and kind in KINDS:
+    if version == API_VERSION and isinstance(kind, str) and kind in KINDS:
         store.update(KINDS[kind], dict(document))
     elif version == "v1" and kind == "Namespace":
         store.update(NAMESPACES, dict(document))
@@ -60,7 +60,7 @@ def _take(store: PolicyStore, document: Document) -> bool:
         return False
     if not isinstance(value, dict):
         raise PolicyError(f"{where}: not a Kubernetes object")
-    version, kind = str(value.get("apiVersion")), value.get("kind")
+    version, kind = str(value.get("apiVersion")), str(value.get("kind"))
     if version.startswith(f"{GROUP}/") and (version != API_VERSION or kind not in _OURS):
         raise PolicyError(f"{where}: there is no {kind} in {version}, only in {GROUP}/{VERSION}")
     if version == API_VERSION and document.warnings:
