@@ -28,6 +28,9 @@ from weighmaster.telemetry import StoreMetrics
 RECHECK_INTERVAL = 60.0
 """Seconds between full checks, which notice what no event tells: an exception that expires."""
 
+RETRY_INTERVAL = 5.0
+"""Seconds until the next full check when one has failed in part."""
+
 _PUBLISHERS = ModelPublisher.names.plural
 _PROFILES = SandboxProfile.names.plural
 _KINDS = {resource.names.plural: resource.names.kind for resource in RESOURCES}
@@ -123,14 +126,34 @@ class StatusReconciler:
                 async with asyncio.timeout(RECHECK_INTERVAL):
                     await self._wake.wait()
             self._wake.clear()
-            try:
-                for resource in STATES:
-                    for stored in (await self._client.list(_collection(resource))).items:
-                        await self.check(resource, stored)
-            except ClusterError as error:
-                _log.warning("status check failed", error=str(error))
-                await asyncio.sleep(1)
+            if not await self._check_all():
+                await asyncio.sleep(RETRY_INTERVAL)
                 self._wake.set()
+
+    async def _check_all(self) -> bool:
+        """Check every object; whether all could be. One that cannot be keeps no other from it."""
+        done = True
+        for resource in STATES:
+            try:
+                listing = await self._client.list(_collection(resource))
+            except ClusterError as error:
+                _log.warning("status check failed", resource=resource, error=str(error))
+                done = False
+                continue
+            for stored in listing.items:
+                try:
+                    await self.check(resource, stored)
+                except ClusterError as error:
+                    namespace, name = object_key(stored)
+                    _log.warning(
+                        "status check failed",
+                        resource=resource,
+                        namespace=namespace,
+                        name=name,
+                        error=str(error),
+                    )
+                    done = False
+        return done
 
     def _look_around(self) -> Surroundings | None:
         publishers, profiles = self._names.of(_PUBLISHERS), self._names.of(_PROFILES)

@@ -1,6 +1,6 @@
 """The status that a resource of ours should have. Pure: what it needs is handed in."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,10 @@ from weighmaster.core.evaluate.policies import compile_policy, read_metadata
 from weighmaster.core.evaluate.snapshot import read_publisher
 
 Stored = Mapping[str, Any]
+
+MAX_WARNINGS = 32
+MAX_TEXT = 1024
+"""What the definitions allow. A status over it is refused whole, and nobody would see any of it."""
 
 
 class Surroundings(Struct, frozen=True):
@@ -120,7 +124,7 @@ def desired_status(resource: str, stored: Stored, around: Surroundings) -> dict[
         "type": "Ready",
         "status": "True" if found.ready else "False",
         "reason": found.reason,
-        "message": found.message,
+        "message": _clip(found.message),
         "observedGeneration": generation,
     }
     since = around.now.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -130,7 +134,18 @@ def desired_status(resource: str, stored: Stored, around: Surroundings) -> dict[
     status = {
         "observedGeneration": generation,
         "conditions": [condition],
-        "warnings": list(found.warnings),
+        "warnings": _bounded(found.warnings),
     }
     unchanged = all((present.get(key) or []) == (value or []) for key, value in status.items())
     return None if unchanged else status
+
+
+def _bounded(warnings: Sequence[str]) -> list[str]:
+    shown = [_clip(warning) for warning in warnings[:MAX_WARNINGS]]
+    if len(warnings) > MAX_WARNINGS:
+        shown[-1] = f"and {len(warnings) - MAX_WARNINGS + 1} more"
+    return shown
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 3]}..."
