@@ -99,21 +99,27 @@ def test_unknown_path_is_a_refusal_even_where_failures_are_ignored(
     assert response["allowed"] is False
 
 
-def test_webhook_started_while_the_api_server_is_away_waits_for_it(
+def test_roles_started_while_the_api_server_is_away_wait_for_it(
     control_plane: ControlPlane, namespace: str, policy: MakePolicy, installation: Installation
 ) -> None:
     policy(PINNED_RULE)
     assert eventually(lambda: refused(control_plane, namespace))
     control_plane.stop_apiserver()
     try:
-        installation.webhook.stop()
-        installation.webhook.start(wait=False)
-        # kopf, plugged in, had given up by then.
-        assert not eventually(lambda: not installation.webhook.running(), within=18)
-        status, said = installation.webhook.get("/readyz")
-        assert (status, "not been listed yet" in said) == (503, True)
+        for role in (installation.webhook, installation.controller):
+            role.stop()
+            role.start(wait=False)
+        # kopf with its own retries has given up by then.
+        assert not eventually(
+            lambda: not (installation.webhook.running() and installation.controller.running()),
+            within=18,
+        )
+        for role in (installation.webhook, installation.controller):
+            status, said = role.get("/readyz")
+            assert (status, "not been listed yet" in said) == (503, True)
     finally:
         control_plane.start_apiserver()
         control_plane.restart_controller_manager()
     assert eventually(installation.webhook.ready)
     assert eventually(lambda: refused(control_plane, namespace))
+    assert eventually(installation.controller.ready)

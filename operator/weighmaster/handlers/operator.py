@@ -1,5 +1,7 @@
 """kopf, embedded: one registry and one set of settings per process, nothing global."""
 
+from collections.abc import Iterator
+from itertools import chain, repeat
 from typing import Any
 
 import kopf
@@ -23,14 +25,21 @@ def new_registry() -> kopf.OperatorRegistry:
     return registry
 
 
+class _Patience:
+    """Seconds between retries, without an end: kopf ends the process when they run out."""
+
+    def __iter__(self) -> Iterator[float]:
+        return chain((0.2, 0.5, 1, 2, 3), repeat(5.0))
+
+
 def new_settings() -> kopf.OperatorSettings:
-    """Settings after NOTES-kopf section 3: short retries, live watches, nothing left on objects."""
+    """Settings for a controller that outlives its API server and leaves nothing on objects."""
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
     settings.posting.enabled = False
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
-    settings.networking.error_backoffs = (0.2, 0.5, 1, 1, 2, 3, 5)
+    settings.networking.error_backoffs = _Patience()
     settings.watching.server_timeout = 270
     settings.watching.client_timeout = 300
     settings.watching.connect_timeout = 5
