@@ -2,12 +2,13 @@
 
 The library that runs them has no cost limit, so the bound is set from outside: an expression has
 at most ``MAX_COMPREHENSIONS``, nested or not, and none of the lists and maps these can run over has
-more than ``MAX_ITEMS`` members, which makes the worst case 32^3 steps. ``matches`` runs on a
-linear-time engine.
+more than ``MAX_ITEMS`` members, which makes the worst case 32^3 steps. Beside a comprehension there
+is no ``+``, since joining a list to itself makes it grow without bound. ``matches`` runs on a
+linear-time engine, which still compiles its pattern at every step: that is estimated and bounded.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cel
 
@@ -16,6 +17,14 @@ from weighmaster.errors import ExpressionError
 
 MAX_ITEMS = 32
 MAX_COMPREHENSIONS = 3
+MAX_TEXT = 16 * 1024
+"""Characters of one variable; an object's own keys and names may be part of a field path."""
+
+FIXED_COST = 10
+"""Microseconds, roughly, of an evaluation that does nothing."""
+
+MAX_COST = MAX_ITEMS**MAX_COMPREHENSIONS
+"""Microseconds, roughly, that one evaluation may take."""
 
 MODEL_FIELDS: dict[str, tuple[str, str]] = {
     "reference": ("string", "The canonical reference, such as `hf://org/name@rev`."),
@@ -58,23 +67,36 @@ WORKLOAD_FIELDS: dict[str, tuple[str, str]] = {
 _FUNCTIONS = frozenset(
     {"size", "contains", "startsWith", "endsWith", "matches", "has", "string", "int", "double"}
 )
-_COMPREHENSION = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(")
+_COMPREHENSION = re.compile(r"\.\s*(?:all|exists|exists_?[oO]ne|map|filter)\s*\(")
 _FIELD = re.compile(r"\b(model|workload)\s*\.\s*([A-Za-z_][A-Za-z0-9_]*)")
-_STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+_STRING_OR_COMMENT = re.compile(
+    r"""[bB]?[rR](?:'[^']*'|"[^"]*")|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|//[^\n]*"""
+)
+_MATCHES = re.compile(r"\.\s*matches\s*\(")
+_MATCHES_LITERAL = re.compile(r"\.\s*matches\s*\(\s*''\s*\)")
+_REPETITION = re.compile(r"\{\s*\d*\s*,?\s*(\d*)\s*\}|\{(\d+)")
+_WIDE_CLASS = re.compile(r"\\[wWbBpPSD]")
+_NARROW_CLASS = re.compile(r"\\[ds]")
+_ESCAPED_CHARACTER = re.compile(r"\\[uUxX0-7]")
 
 
 class Expression:
     """A compiled expression; raises ExpressionError when it may not be used."""
 
-    __slots__ = ("_fields", "_program")
+    __slots__ = ("_fields", "_program", "cost")
 
     def __init__(self, source: str) -> None:
+        if "'''" in source or '"""' in source:
+            raise ExpressionError("the expression has a string in triple quotes; use single ones")
         try:
             self._program = cel.compile(source)
         except ValueError:
             raise ExpressionError("the expression is not valid CEL") from None
-        self._fields = _read_fields(self._program, source)
-        _check_cost(source)
+        literals: list[str] = []
+        bare = _STRING_OR_COMMENT.sub(lambda found: _set_aside(found[0], literals), source)
+        self._fields = _read_fields(self._program, bare)
+        self.cost = _cost(bare, literals)
+        """Microseconds, roughly, that an evaluation takes at most."""
 
     def evaluate(self, subject: Subject) -> bool:
         """Its value for a model use.
@@ -138,12 +160,21 @@ def _activation(subject: Subject, fields: Fields) -> cel.Context:
             value = _GETTERS[variable][field](subject)
             if isinstance(value, list | dict) and len(value) > MAX_ITEMS:
                 raise ExpressionError(f"{variable}.{field} has more than {MAX_ITEMS} members")
+            if isinstance(value, str) and len(value) > MAX_TEXT:
+                raise ExpressionError(f"{variable}.{field} has more than {MAX_TEXT} characters")
             variables[variable][field] = value
         found = subject.activations[fields] = cel.Context(variables)
     return found
 
 
-def _read_fields(program: cel.Program, source: str) -> Fields:
+def _set_aside(token: str, literals: list[str]) -> str:
+    if token.startswith("//"):
+        return " "
+    literals.append(token)
+    return "''"
+
+
+def _read_fields(program: cel.Program, bare: str) -> Fields:
     """The fields that an expression reads; all of a variable that it uses in any other way."""
     for name in program.functions():
         if name.isidentifier() and name not in _FUNCTIONS:
@@ -151,7 +182,6 @@ def _read_fields(program: cel.Program, source: str) -> Fields:
     variables = _GETTERS.keys() & set(program.variables())
     if not variables:
         raise ExpressionError("the expression reads neither model nor workload")
-    bare = _STRING.sub("''", source)
     fields: set[tuple[str, str]] = set()
     for variable, field in _FIELD.findall(bare):
         if field in _GETTERS[variable]:
@@ -164,16 +194,59 @@ def _read_fields(program: cel.Program, source: str) -> Fields:
     return frozenset(fields)
 
 
-def _check_cost(source: str) -> None:
-    """Count in the raw text: what stands in a string is counted too, which is the safe side."""
-    comprehensions = len(_COMPREHENSION.findall(source))
+def _cost(bare: str, literals: Sequence[str]) -> int:
+    """Bound the cost of an expression without its comments and with its strings emptied."""
+    comprehensions = len(_COMPREHENSION.findall(bare))
     if comprehensions > MAX_COMPREHENSIONS:
         raise ExpressionError(
             f"the expression has {comprehensions} comprehensions (all, exists, map, filter), and"
             f" {MAX_COMPREHENSIONS} is the limit; split it into several rules"
         )
-    if comprehensions and source.count(",") > MAX_ITEMS + comprehensions:
+    if comprehensions and bare.count(",") > MAX_ITEMS + comprehensions:
         raise ExpressionError(
             f"the expression has comprehensions and more than {MAX_ITEMS} list members; use `in`"
             " instead of a comprehension, or split it into several rules"
         )
+    if comprehensions and "+" in bare:
+        raise ExpressionError("the expression has + beside a comprehension, and may not grow lists")
+    steps: int = MAX_ITEMS ** _nesting(bare)
+    cost = steps * (1 + len(bare) // 64 + _cost_of_patterns(bare, literals))
+    if cost > MAX_COST:
+        raise ExpressionError(
+            "the expression could take too long; nest fewer comprehensions, shorten what they do,"
+            " and use startsWith, endsWith or contains instead of matches()"
+        )
+    return FIXED_COST + cost
+
+
+def _nesting(bare: str) -> int:
+    """How many comprehensions lie within each other at most."""
+    openings = {match.end() - 1 for match in _COMPREHENSION.finditer(bare)}
+    stack: list[bool] = []
+    deepest = 0
+    for position, character in enumerate(bare):
+        if character == "(":
+            stack.append(position in openings)
+            deepest = max(deepest, sum(stack))
+        elif character == ")" and stack:
+            stack.pop()
+    return deepest
+
+
+def _cost_of_patterns(bare: str, literals: Sequence[str]) -> int:
+    """What compiling the patterns of ``matches`` takes: character classes times repetitions."""
+    calls = len(_MATCHES.findall(bare))
+    if not calls:
+        return 0
+    if len(_MATCHES_LITERAL.findall(bare)) != calls:
+        raise ExpressionError("the expression calls matches() with something other than a literal")
+    cost = 0
+    for literal in literals:
+        if _ESCAPED_CHARACTER.search(literal):
+            raise ExpressionError("the expression calls matches(): write characters, not escapes")
+        each = len(literal) + 4 * (literal.count(".") + literal.count("["))
+        each += 250 * len(_WIDE_CLASS.findall(literal)) + 20 * len(_NARROW_CLASS.findall(literal))
+        for upper, only in _REPETITION.findall(literal):
+            each *= max(int((upper or only or "1")[:6]), 1)
+        cost += 20 + each
+    return cost
