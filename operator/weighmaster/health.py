@@ -1,9 +1,12 @@
 """Health and metrics over plain HTTP, on a port of their own."""
 
+import os
 from collections.abc import Callable
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
+
+from weighmaster.errors import SettingsError
 
 Problem = Callable[[], str | None]
 """Says why the process is not ready, or None when it is."""
@@ -33,7 +36,12 @@ class HealthServer:
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            await self.stop()
+            message = cannot_listen("health-port", self._host, self._port, error)
+            raise SettingsError(message) from None
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
@@ -55,3 +63,9 @@ class HealthServer:
             body=generate_latest(self._registry),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
+
+
+def cannot_listen(setting: str, host: str, port: int, error: OSError) -> str:
+    """What to tell the person who started a server where none can be."""
+    why = os.strerror(error.errno) if error.errno else "the address cannot be used"
+    return f"{setting}: cannot listen on {host}:{port}: {why.lower()}"

@@ -1,6 +1,7 @@
 """The HTTPS server of the webhook."""
 
 import asyncio
+import logging
 import ssl
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from aiohttp import web
 from weighmaster.admission.handler import STAGES, AdmissionHandler, Answer
 from weighmaster.admission.wire import MAX_BODY
 from weighmaster.errors import SettingsError
+from weighmaster.health import cannot_listen
 
 BODY_TIMEOUT = 5.0
 """Seconds in which a request's body must arrive; the API server sends it at once."""
@@ -25,12 +27,25 @@ _DISCARD_LIMIT = 4 * MAX_BODY
 _log = structlog.get_logger()
 
 
+def _without_content(record: logging.LogRecord) -> bool:
+    """Keep which failure it was and drop its text, which quotes what the client sent."""
+    if record.exc_info and record.exc_info[0]:
+        record.msg = f"{record.msg} ({record.exc_info[0].__name__})"
+        record.exc_info = record.exc_text = None
+    return True
+
+
+_http_log = logging.getLogger("weighmaster.http")
+_http_log.addFilter(_without_content)
+
+
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """A TLS context for a certificate chain and its key, PEM files."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(certificate, key)
+        # Without a password of our own, ssl asks the terminal for that of an encrypted key.
+        context.load_cert_chain(certificate, key, password=lambda: "")
     except FileNotFoundError:
         raise SettingsError(f"tls: {certificate} or {key} does not exist") from None
     except (ssl.SSLError, OSError):
@@ -59,6 +74,8 @@ class AdmissionServer:
             self._respond,
             access_log=None,
             auto_decompress=False,
+            debug=False,
+            logger=_http_log,
             keepalive_timeout=KEEPALIVE_TIMEOUT,
         )
         self._runner = web.ServerRunner(
@@ -68,7 +85,11 @@ class AdmissionServer:
         site = web.TCPSite(
             self._runner, self._host, self._port, ssl_context=self._context, backlog=1024
         )
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            await self.stop()
+            raise SettingsError(cannot_listen("port", self._host, self._port, error)) from None
         self._port = self._runner.addresses[0][1]
         _log.info("serving", host=self._host, port=self._port, paths=list(STAGES))
         return self._port
@@ -97,6 +118,8 @@ async def _read(request: web.BaseRequest) -> bytes | None:
             return await _read_some(request)
     except TimeoutError:
         return None
+    except web.RequestPayloadError:  # the chunks are not chunks: nothing of it can be trusted
+        return b""
 
 
 async def _read_some(request: web.BaseRequest) -> bytes:
