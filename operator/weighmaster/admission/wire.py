@@ -2,10 +2,10 @@
 
 import base64
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from weighmaster.core.respond import Response
 from weighmaster.errors import ReviewError
@@ -20,16 +20,20 @@ _STATUS_REASONS = {400: "BadRequest", 403: "Forbidden", 413: "RequestEntityTooLa
 _UID = re.compile(rb'"uid"\s*:\s*"([0-9A-Za-z-]{1,64})"')
 
 
+_Name = Annotated[str, Meta(max_length=1024)]
+"""What the API server itself bounds: names, namespaces and subresources. Caches are keyed by it."""
+
+
 class _Request(Struct, rename="camel"):
     """The part of AdmissionRequest that we read; objects stay raw until they are needed."""
 
-    uid: str
+    uid: Annotated[str, Meta(min_length=1, max_length=128)]
     operation: str
     object: Raw = Raw(b"null")
     old_object: Raw = Raw(b"null")
-    sub_resource: str = ""
-    namespace: str = ""
-    name: str = ""
+    sub_resource: _Name = ""
+    namespace: Annotated[str, Meta(max_length=63)] = ""
+    name: _Name = ""
     dry_run: bool = False
 
 
@@ -71,7 +75,7 @@ def decode(body: bytes, stage: Stage) -> Incoming:
         operation = Operation(request.operation)
         update = operation is Operation.UPDATE
         old_document = _objects.decode(request.old_object) if update else None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise ReviewError(
             "the request is not a valid AdmissionReview", uid=find_uid(body)
         ) from None
