@@ -146,7 +146,7 @@ class Identity(Schema, frozen=True, kw_only=True):
     ] = None
 
 
-class Authority(Schema, frozen=True, kw_only=True):
+class Authority(Identity, frozen=True, kw_only=True):
     """Someone who may sign: an identity, or whoever the model's own publisher names."""
 
     validations = (
@@ -162,13 +162,4 @@ class Authority(Schema, frozen=True, kw_only=True):
     publisher: Annotated[
         PublisherAuthority | None,
         Meta(description="An identity of the model's own publisher; write `publisher: {}`."),
-    ] = None
-    key: Annotated[PemSource | None, Meta(description="A public key (EC P-256, P-384, P-521).")] = (
-        None
-    )
-    certificate: Annotated[
-        CertificateAuthority | None, Meta(description="A certificate chain with an identity.")
-    ] = None
-    keyless: Annotated[
-        KeylessAuthority | None, Meta(description="A keyless identity: issuer and subject.")
     ] = None
