@@ -3,7 +3,7 @@
 Admission, audit and the command line all come through here, so they cannot disagree.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -12,13 +12,13 @@ from msgspec import Struct
 
 from weighmaster.core.decide import Decision, decide
 from weighmaster.core.detect import detect
-from weighmaster.core.evaluate import evaluate
+from weighmaster.core.evaluate import evaluate, too_costly
 from weighmaster.core.evaluate.selectors import Labels
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.evaluate.subject import Workload
 from weighmaster.core.reasons import Reason
 from weighmaster.core.respond import ALLOWED, Response, mutate, refuse, validate
-from weighmaster.core.values import Action
+from weighmaster.core.values import Action, ModelUse
 
 MAX_USES = 256
 """Model uses in one object; each is evaluated against every rule that matches it."""
@@ -82,21 +82,29 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
     if not uses:
         return _ALLOWED
     old = request.old_document if request.operation is Operation.UPDATE else None
-    if len(uses) > MAX_USES and snapshot.applicable(request.namespace):
+    workload = describe(document, request.namespace, request.name, old)
+    problem = _too_much(workload, uses, snapshot)
+    if problem is not None:
         if old is not None and detect(old) == uses:
             return Review(Response(allowed=True, reasons=(Reason.TOO_MANY_MODEL_USES,)))
-        return Review(
-            refuse(
-                Reason.TOO_MANY_MODEL_USES,
-                f"{len(uses)} models in one object, {MAX_USES} is the limit; split it up",
-            )
-        )
-    workload = describe(document, request.namespace, request.name, old)
+        return Review(refuse(Reason.TOO_MANY_MODEL_USES, problem))
     decision = decide(workload, uses, evaluate(workload, uses, snapshot, now))
     if request.stage is Stage.MUTATE:
         return Review(mutate(decision, document.get("metadata")), decision)
     existing = decision.action >= Action.SANDBOX and old is not None and detect(old) == uses
     return Review(validate(decision, existing=existing), decision)
+
+
+def _too_much(workload: Workload, uses: Sequence[ModelUse], snapshot: Snapshot) -> str | None:
+    """Why an object has more models than may be judged at once; None when it has not."""
+    if len(uses) > MAX_USES and snapshot.applicable(workload.namespace):
+        return f"{len(uses)} models in one object, {MAX_USES} is the limit; split it up"
+    if too_costly(workload, uses, snapshot):
+        return (
+            f"{len(uses)} models in one object are too many for the policies here; split it up, or"
+            " simplify the expressions and globs of the policies"
+        )
+    return None
 
 
 def describe(document: Document, namespace: str, name: str, old: Document | None) -> Workload:

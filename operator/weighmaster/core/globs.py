@@ -89,6 +89,13 @@ class Glob:
         self._prefix = literal if bounded and "*" not in literal else None
         self._segments = folded.split("/")
 
+    @property
+    def backtracking(self) -> int:
+        """How many segments are tried again at each segment of a text, after a ``**``."""
+        if self._prefix is not None or "**" not in self._segments:
+            return 0
+        return len(self._segments) - self._segments.index("**") - 1
+
     def matches(self, forms: Iterable[str]) -> bool:
         """Whether it matches one of the spellings of a reference."""
         prefix = self._prefix

@@ -1,6 +1,6 @@
 """Evaluation: policy against model uses, giving findings."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -27,6 +27,24 @@ class Finding(Struct, frozen=True):
     reason: Reason
     message: str
     action: Action
+
+
+MAX_COST = 500_000
+"""Microseconds, roughly, that the evaluation of one object may take: no other request is answered
+meanwhile, and whoever may write a ModelPolicy could make it long."""
+
+
+def too_costly(workload: Workload, uses: Sequence[ModelUse], snapshot: Snapshot) -> bool:
+    """Whether an evaluation could take longer than it may. Cheap, and exact only where it must."""
+    segments = max((use.reference.canonical.count("/") for use in uses), default=0) + 1
+    if len(uses) * snapshot.cost_per_use(workload.namespace, segments) <= MAX_COST:
+        return False
+    cost = sum(
+        policy.cost_per_use(segments)
+        for policy, _ in snapshot.applicable(workload.namespace)
+        if policy.scope.covers_workload(workload)
+    )
+    return len(uses) * cost > MAX_COST
 
 
 def evaluate(

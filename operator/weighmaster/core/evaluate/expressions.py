@@ -83,7 +83,7 @@ _ESCAPED_CHARACTER = re.compile(r"\\[uUxX0-7]")
 class Expression:
     """A compiled expression; raises ExpressionError when it may not be used."""
 
-    __slots__ = ("_fields", "_program", "cost")
+    __slots__ = ("_fields", "_program")
 
     def __init__(self, source: str) -> None:
         if "'''" in source or '"""' in source:
@@ -92,11 +92,8 @@ class Expression:
             self._program = cel.compile(source)
         except ValueError:
             raise ExpressionError("the expression is not valid CEL") from None
-        literals: list[str] = []
-        bare = _STRING_OR_COMMENT.sub(lambda found: _set_aside(found[0], literals), source)
-        self._fields = _read_fields(self._program, bare)
-        self.cost = _cost(bare, literals)
-        """Microseconds, roughly, that an evaluation takes at most."""
+        self._fields = _read_fields(self._program, _bare(source, []))
+        estimate_cost(source)
 
     def evaluate(self, subject: Subject) -> bool:
         """Its value for a model use.
@@ -165,6 +162,17 @@ def _activation(subject: Subject, fields: Fields) -> cel.Context:
             variables[variable][field] = value
         found = subject.activations[fields] = cel.Context(variables)
     return found
+
+
+def estimate_cost(source: str) -> int:
+    """Microseconds, roughly, that an evaluation takes at most; ExpressionError if too many."""
+    literals: list[str] = []
+    return _cost(_bare(source, literals), literals)
+
+
+def _bare(source: str, literals: list[str]) -> str:
+    """An expression without its comments and with its strings emptied and set aside."""
+    return _STRING_OR_COMMENT.sub(lambda found: _set_aside(found[0], literals), source)
 
 
 def _set_aside(token: str, literals: list[str]) -> str:

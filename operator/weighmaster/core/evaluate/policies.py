@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from weighmaster.api.v1alpha1.meta import LabelSelector, ObjectMeta
+from weighmaster.api.v1alpha1.meta import LabelSelector, ObjectMeta, SelectorOperator
 from weighmaster.api.v1alpha1.policy import (
     ClusterModelPolicySpec,
     Enforcement,
@@ -18,6 +18,7 @@ from weighmaster.api.v1alpha1.policy import (
     NamespacedMatch,
 )
 from weighmaster.core.evaluate.checks import Check, Verdict, compile_rule
+from weighmaster.core.evaluate.expressions import estimate_cost
 from weighmaster.core.evaluate.scope import Scope
 from weighmaster.core.reasons import Reason
 from weighmaster.core.values import Action, Outcome
@@ -30,7 +31,13 @@ ACTIONS = {
     EnforcementAction.DENY: Action.DENY,
 }
 
-Part = TypeVar("Part")
+RULE_COST = 5
+"""Microseconds, roughly, of a rule that is no expression."""
+
+MAX_CEL = 16 * 1024
+"""Characters of all expressions of a policy; they are compiled while requests wait."""
+
+Part = TypeVar("Part", bound=NamespacedExclude)
 
 
 class PolicyKey(Struct, frozen=True, order=True):
@@ -64,6 +71,12 @@ class Policy(Struct, frozen=True):
     sandbox_profile: str | None = None
     problem: str | None = None
     warnings: tuple[str, ...] = ()
+    cost: int = 0
+    """Microseconds, roughly, that its rules take for one model use."""
+
+    def cost_per_use(self, segments: int) -> int:
+        """The same with its globs, for references of so many path segments."""
+        return self.cost + 2 * self.scope.backtracking * segments
 
 
 def compile_policy(stored: Mapping[str, Any]) -> Policy:
@@ -93,6 +106,10 @@ def compile_policy(stored: Mapping[str, Any]) -> Policy:
         publishers=_named_publishers(typed),
         sandbox_profile=typed.enforcement.sandbox_profile,
         warnings=_warnings(typed),
+        cost=sum(
+            estimate_cost(rule.expression.cel) if rule.expression else RULE_COST
+            for rule in typed.rules
+        ),
     )
 
 
@@ -112,6 +129,25 @@ def _require_sense(spec: ClusterModelPolicySpec | ModelPolicySpec) -> None:
     actions = (spec.enforcement.action, spec.enforcement.on_unknown)
     if EnforcementAction.SANDBOX in actions and not spec.enforcement.sandbox_profile:
         raise PolicyError("Sandbox needs enforcement.sandboxProfile")
+    for name, part in (("match", spec.match), ("exclude", spec.exclude)):
+        if not _has_sound_selectors(part):
+            raise PolicyError(
+                f"a selector of {name} has In or NotIn without values, or values for another"
+                " operator"
+            )
+    if sum(len(rule.expression.cel) for rule in spec.rules if rule.expression) > MAX_CEL:
+        raise PolicyError(f"its expressions have more than {MAX_CEL} characters together")
+
+
+def _has_sound_selectors(part: NamespacedExclude) -> bool:
+    """Whether every requirement says something: ``In`` nothing never holds, ``NotIn`` always."""
+    for name in ("namespace_selector", "object_selector"):
+        selector: LabelSelector | None = getattr(part, name, None)
+        for requirement in selector.match_expressions if selector else ():
+            takes_values = requirement.operator in (SelectorOperator.IN, SelectorOperator.NOT_IN)
+            if takes_values != bool(requirement.values):
+                return False
+    return True
 
 
 def read_metadata(stored: Mapping[str, Any]) -> ObjectMeta:
@@ -155,9 +191,10 @@ def _unusable(key: PolicyKey, spec: Mapping[str, Any], problem: str) -> Policy:
 
 def _part(spec: Mapping[str, Any], name: str, kind: type[Part]) -> Part:
     try:
-        return msgspec.convert(spec.get(name) or {}, kind)
+        part = msgspec.convert(spec.get(name) or {}, kind)
     except msgspec.ValidationError:
         return kind()
+    return part if _has_sound_selectors(part) else kind()
 
 
 def _named_publishers(spec: ClusterModelPolicySpec | ModelPolicySpec) -> frozenset[str]:

@@ -22,6 +22,7 @@ class Scope:
         "_objects",
         "_references",
         "_roles",
+        "backtracking",
     )
 
     def __init__(self, match: NamespacedMatch, exclude: NamespacedExclude, namespace: str) -> None:
@@ -33,6 +34,8 @@ class Scope:
         self._references = tuple(Glob(glob) for glob in match.references)
         self._roles = frozenset(match.roles)
         self._exclude = _Exclusion(exclude)
+        globs = (*self._references, *map(Glob, exclude.references))
+        self.backtracking = sum(glob.backtracking for glob in globs)
 
     def covers_namespace(self, name: str, labels: Labels | None) -> bool:
         """Whether anything in a namespace may be matched; an empty name is cluster scope."""

@@ -82,6 +82,7 @@ class Snapshot:
             for rule in approval.rules:
                 self._exceptions.setdefault(rule, []).append(approval)
         self._applicable: dict[str, tuple[tuple[Policy, bool], ...]] = {}
+        self._costs: dict[str, tuple[int, int]] = {}
 
     def applicable(self, namespace: str) -> tuple[tuple[Policy, bool], ...]:
         """The policies that may match in a namespace, each with whether it is excluded there.
@@ -99,8 +100,21 @@ class Snapshot:
             )
             if len(self._applicable) >= MAX_NAMESPACES_REMEMBERED:
                 self._applicable.clear()
+                self._costs.clear()
             self._applicable[namespace] = found
         return found
+
+    def cost_per_use(self, namespace: str, segments: int) -> int:
+        """Microseconds, roughly, that all policies of a namespace take for one model use at most.
+
+        ``segments`` is how many path segments the longest reference has.
+        """
+        found = self._costs.get(namespace)
+        if found is None:
+            policies = [policy for policy, _ in self.applicable(namespace)]
+            fixed, growing = (sum(policy.cost_per_use(at) for policy in policies) for at in (0, 1))
+            found = self._costs[namespace] = fixed, growing - fixed
+        return found[0] + found[1] * segments
 
     def exception_for(
         self, policy: PolicyKey, rule: str, subject: Subject, now: datetime
