@@ -64,7 +64,7 @@ score: $(READY) ## Score detection against the labelled corpus (CORPUS=...)
 
 .PHONY: bench
 bench: $(READY) ## Measure admission beside a bare handler, and detection of the corpus
-	@$(BIN)/python -m tests.bench
+	@CORPUS=$(CORPUS) $(BIN)/python -m tests.bench
 
 .PHONY: controlplane
 controlplane: $(READY) ## Find or build etcd, kube-apiserver and kube-controller-manager (once)
