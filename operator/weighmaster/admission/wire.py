@@ -52,7 +52,8 @@ class Incoming(Struct, frozen=True):
 
 
 _reviews = msgspec.json.Decoder(_Review)
-_objects = msgspec.json.Decoder(dict[str, Any] | None)
+_fields = msgspec.json.Decoder(dict[str, Raw] | None)
+_values = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 
 
@@ -71,10 +72,10 @@ def decode(body: bytes, stage: Stage) -> Incoming:
                 ' admissionReviewVersions: ["v1"] in the webhook configuration',
                 uid=request.uid,
             )
-        document = _objects.decode(request.object)
+        document = _document(request.object)
         operation = Operation(request.operation)
         update = operation is Operation.UPDATE
-        old_document = _objects.decode(request.old_object) if update else None
+        old_document = _document(request.old_object) if update else None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise ReviewError(
             "the request is not a valid AdmissionReview", uid=find_uid(body)
@@ -98,6 +99,29 @@ def decode(body: bytes, stage: Stage) -> Incoming:
             old_document=old_document,
         ),
     )
+
+
+def _document(raw: Raw) -> dict[str, Any] | None:
+    """An object, without its ``managedFields``: nothing reads them, and they are half of it."""
+    fields = _fields.decode(raw)
+    if fields is None:
+        return None
+    document: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name == "metadata" and (parts := _mapping(value)) is not None:
+            parts.pop("managedFields", None)
+            document[name] = {key: _values.decode(part) for key, part in parts.items()}
+        else:
+            document[name] = _values.decode(value)
+    return document
+
+
+def _mapping(value: Raw) -> dict[str, Raw] | None:
+    try:
+        parts: dict[str, Raw] | None = _fields.decode(value)
+    except msgspec.ValidationError:
+        return None
+    return parts
 
 
 def find_uid(body: bytes) -> str:
