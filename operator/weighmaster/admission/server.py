@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -21,6 +22,9 @@ DRAIN_TIMEOUT = 10.0
 
 KEEPALIVE_TIMEOUT = 120.0
 """Seconds; longer than the API server's own 90, so that it is never the server that hangs up."""
+
+LINGERING_TIME = 1.0
+"""Seconds for which the rest of a refused body is read, so that its sender gets to the answer."""
 
 _DISCARD_LIMIT = 4 * MAX_BODY
 
@@ -66,6 +70,9 @@ class AdmissionServer:
         self._host = host
         self._port = port
         self._runner: web.ServerRunner | None = None
+        self._in_flight = 0
+        self._stopping = False
+        self._drained = asyncio.Event()
 
     async def start(self) -> int:
         """Listen; returns the port, which matters when it was given as 0."""
@@ -75,6 +82,7 @@ class AdmissionServer:
             access_log=None,
             auto_decompress=False,
             debug=False,
+            lingering_time=LINGERING_TIME,
             logger=_http_log,
             keepalive_timeout=KEEPALIVE_TIMEOUT,
         )
@@ -95,17 +103,40 @@ class AdmissionServer:
         return self._port
 
     async def stop(self) -> None:
-        """Stop listening and let requests in flight finish."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        """Stop listening and let requests in flight finish.
+
+        They are waited for here: once aiohttp shuts down it reads nothing any more, and a request
+        of which a part is still on its way would be lost.
+        """
+        if self._runner is None:
+            return
+        self._stopping = True
+        for site in list(self._runner.sites):
+            await site.stop()
+        if self._in_flight:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_TIMEOUT):
+                    await self._drained.wait()
+        await self._runner.cleanup()
+        self._runner = None
 
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method != "POST":
             return web.Response(status=405, text="POST an AdmissionReview\n")
-        body = await _read(request)
-        answer = Answer(408, b"") if body is None else self._handler.handle(request.path, body)
-        return web.Response(status=answer.status, body=answer.body, content_type="application/json")
+        self._in_flight += 1
+        try:
+            body = await _read(request)
+            answer = Answer(408, b"") if body is None else self._handler.handle(request.path, body)
+        finally:
+            self._in_flight -= 1
+            if self._stopping and not self._in_flight:
+                self._drained.set()
+        response = web.Response(
+            status=answer.status, body=answer.body, content_type="application/json"
+        )
+        if self._stopping:
+            response.force_close()
+        return response
 
 
 async def _read(request: web.BaseRequest) -> bytes | None:
