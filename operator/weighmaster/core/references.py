@@ -28,6 +28,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _REPOSITORY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}\Z")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\\\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _ESCAPED_SEPARATOR = re.compile(r"%(2[ef]|5c|00|25)", re.IGNORECASE)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -127,7 +128,10 @@ def image(text: str, scheme: str = "oci") -> ModelReference:
     ``scheme`` is ``oci`` (``oci://registry/repository``) or one of the bare prefixes ``nim`` and
     ``aim`` (``nim:registry/repository``). A port is not a tag: ``registry:443/x`` has none.
     """
-    if problem := _problem(text):
+    problem = _problem(text)
+    if problem is None and not text.isascii():
+        problem = "characters beyond ASCII"
+    if problem:
         return unresolved(f"{problem} in {text}")
     name, _, digest = text.partition("@")
     head, colon, tag = name.rpartition(":")
@@ -212,13 +216,19 @@ def _parse_hub(scheme: str, rest: str) -> ModelReference:
     for separator in "@:":
         if separator in name:
             name, _, revision = name.partition(separator)
+            if ":" in name or "@" in revision or ":" in revision:
+                return unresolved(f"two versions in {scheme}://{rest}")
             return _hub(scheme, name, revision, file or None)
     return _hub(scheme, name, None, file or None)
 
 
 def _hub(scheme: str, repository: str, revision: str | None, file: str | None) -> ModelReference:
     whole = repository + (f"@{revision}" if revision else "") + (f"#{file}" if file else "")
-    if problem := _problem(whole):
+    problem = _problem(whole)
+    if problem is None and not whole.isascii():
+        # Hubs allow none; whoever writes them wants a name to look like another.
+        problem = "characters beyond ASCII"
+    if problem:
         return unresolved(f"{problem} in {scheme}://{whole}")
     location = f"{scheme}://{repository}"
     return ModelReference(
@@ -245,8 +255,14 @@ def _unnamed(scheme: str, detail: str) -> ModelReference:
 
 
 def _clip(text: str) -> str:
-    """Keep ``text`` printable and short: it ends up in messages and logs."""
-    return _FORBIDDEN.sub(" ", text[:256]).strip()
+    """Keep ``text`` printable and short: it ends up in messages and logs.
+
+    A character beyond ASCII is spelt out, because it may look like another.
+    """
+    text = text[:256]
+    if not text.isascii():
+        text = _BEYOND_ASCII.sub(lambda match: f"<U+{ord(match[0]):04X}>", text)[:512]
+    return _FORBIDDEN.sub(" ", text).strip()
 
 
 def _problem(text: str, *, traversal: bool = True) -> str | None:

@@ -8,26 +8,22 @@ from collections.abc import Callable, Iterator
 from posixpath import basename
 
 from weighmaster.core.detect.environment import Environment
+from weighmaster.core.detect.opaque import OpaqueCommands
+from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.shell import Command, Script
+from weighmaster.core.detect.wrappers import (
+    TAKING_STRINGS,
+    WRAPPERS,
+    after,
+    command_string,
+    env_split,
+)
 
 MAX_DEPTH = 6
 """Shells in shells that are followed."""
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "rbash"})
 _PYTHON = re.compile(r"(?:python|pypy)[0-9.]*\Z")
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_TAKING_VALUE = frozenset({"-u", "--user", "-n", "-C", "--chdir", "-S", "-g", "-k", "-s", "-c"})
-
-WRAPPERS = frozenset(
-    {
-        "env", "exec", "nohup", "setsid", "nice", "ionice", "time", "timeout", "stdbuf", "sudo",
-        "tini", "dumb-init", "catchsegv", "numactl", "taskset", "command", "builtin", "gosu",
-        "su-exec", "unbuffer", "xvfb-run", "chrt", "prlimit", "catatonit", "s6-setuidgid", "doas",
-        "runuser", "setpriv", "unshare", "chroot", "bash-c",
-    }
-)  # fmt: skip
-"""Programs that run the command that follows."""
-
 QUIET = frozenset(
     {
         "echo", "printf", "grep", "egrep", "fgrep", "pip", "pip3", "apt", "apt-get", "apk", "yum",
@@ -43,6 +39,14 @@ QUIET = frozenset(
 """Programs whose words are not commands, whatever they say."""
 
 
+_READING_TEXT = TAKING_STRINGS | {"eval", "env"}
+_WHICH = re.compile(r"\$\((?:which|command -v|type -p)\s+([\w./-]{1,80})\)\Z")
+
+
+def _said(command: Command) -> str:
+    return " ".join(command.words[:20])[:200]
+
+
 class Invocation:
     """One program with its arguments.
 
@@ -50,7 +54,17 @@ class Invocation:
     word which element of the container's command line it comes from.
     """
 
-    __slots__ = ("body", "environment", "origins", "path", "program", "target", "words")
+    __slots__ = (
+        "body",
+        "environment",
+        "origin",
+        "origins",
+        "path",
+        "place",
+        "program",
+        "target",
+        "words",
+    )
 
     def __init__(
         self, path: str, words: list[str], origins: list[int], environment: Environment
@@ -60,6 +74,10 @@ class Invocation:
         self.words = words
         self.origins = origins
         self.environment = environment
+        self.origin = origins[0] if origins else 0
+        """Where its first argument stands, or itself if it has none."""
+        self.place: Path = None
+        """The ``command`` of the hook or probe that runs it; ``None`` for the container's own."""
         self.body: str | None = None
         self.target: str | None = None
 
@@ -67,27 +85,13 @@ class Invocation:
 class CodeSnippet:
     """Python code that a container runs."""
 
-    __slots__ = ("code", "environment", "origin")
+    __slots__ = ("code", "environment", "origin", "place")
 
-    def __init__(self, code: str, origin: int, environment: Environment) -> None:
+    def __init__(self, code: str, origin: int, environment: Environment, place: Path) -> None:
         self.code = code
         self.origin = origin
+        self.place = place
         self.environment = environment
-
-
-def _env_split(words: list[str], start: int) -> tuple[int, str] | None:
-    """The string that ``env -S`` splits into words, and where the words after it start."""
-    for index in range(start, min(len(words), start + 10)):
-        word = words[index]
-        if word in ("-S", "--split-string") and index + 1 < len(words):
-            return index + 2, words[index + 1]
-        if word.startswith("-S"):
-            return index + 1, word[2:]
-        if word.startswith("--split-string="):
-            return index + 1, word.partition("=")[2]
-        if not word.startswith("-") and "=" not in word:
-            return None
-    return None
 
 
 class CommandReader:
@@ -108,15 +112,27 @@ class CommandReader:
         self.is_server = is_server
         self.code: list[CodeSnippet] = []
         self.files: dict[str, str] = {}
-        self.scripts: list[tuple[str, int]] = []
+        self.scripts: list[tuple[str, int, Path]] = []
+        self.opaque = OpaqueCommands()
         self.exhausted = False
+        self.place: Path = None
+        self._input = ""
+        self._input_origin = 0
 
-    def read(self, elements: list[str], first: int = 0) -> list[Invocation]:
-        """The invocations of one command line; ``first`` is the origin of its first element."""
+    def read(self, elements: list[str], first: int = 0, place: Path = None) -> list[Invocation]:
+        """The invocations of one command line.
+
+        ``first`` is the origin of its first element, ``place`` the hook's ``command`` it stands in.
+        """
         environment = self.environment
+        self.place = place
         words = [environment.expand(word) if "$" in word else word for word in elements]
         origins = list(range(first, first + len(words)))
-        return list(self._unwrap(words, origins, environment, 0))
+        found = list(self._unwrap(words, origins, environment, 0))
+        if place is not None:
+            for invocation in found:
+                invocation.place = place
+        return found
 
     def _unwrap(  # noqa: PLR0912 - one kind of program a branch
         self, words: list[str], origins: list[int], environment: Environment, depth: int
@@ -132,25 +148,22 @@ class CommandReader:
             if _PYTHON.match(program):
                 yield from self._python(words, origins, start, environment)
                 return
-            if program == "eval" and depth < MAX_DEPTH:
-                text = " ".join(words[start + 1 :])
-                yield from self._script(text, [], origins[start], environment, depth + 1)
-                return
-            if program not in WRAPPERS:
-                break
-            if program == "env" and depth < MAX_DEPTH:
-                found = _env_split(words, start + 1)
+            if depth < MAX_DEPTH and program in _READING_TEXT:
+                found = self._given_text(program, words, start, origins[start])
                 if found is not None:
                     at, text = found
                     rest = list(zip(words[at:], origins[at:], strict=True))
-                    text = f'{text} "$@"' if rest else text
                     yield from self._script(text, rest, origins[at - 1], environment, depth + 1)
                     return
-            start = self._after_wrapper(words, start + 1, environment)
+            if program not in WRAPPERS:
+                break
+            start = after(words, start + 1, environment)
         if start >= len(words):
             return
-        program = words[start]
+        program = self._located(words[start])
         invocation = Invocation(program, words[start + 1 :], origins[start + 1 :], environment)
+        if start + 1 == len(words):
+            invocation.origin = origins[start]
         if invocation.program in QUIET:
             yield invocation
             return
@@ -160,7 +173,10 @@ class CommandReader:
                 yield from self._unwrap(words[inner:], origins[inner:], environment, depth)
                 return
             if program.endswith((".sh", ".bash", ".py")):
-                self.scripts.append((program, origins[start]))
+                self.scripts.append((program, origins[start], self.place))
+            elif program[:1] == "$" or program[:2] == "<(":
+                said = " ".join(words[start : start + 20])
+                self.opaque.add(said, origins[start], self.place)
             content = self.files.get(program) or self.file_at(program)
             if content is not None:
                 yield from self._file(
@@ -170,24 +186,29 @@ class CommandReader:
                 return
         yield invocation
 
+    def _given_text(
+        self, program: str, words: list[str], start: int, origin: int
+    ) -> tuple[int, str] | None:
+        """The shell text that a word or more hold, and where the words after it start."""
+        if program == "eval":
+            text = " ".join(words[start + 1 :])
+            if "$(" in text:
+                self.opaque.add(f"eval {text}", origin, self.place)
+            return len(words), text
+        if program == "env":
+            split = env_split(words, start + 1)
+            if split is None:
+                return None
+            at, text = split
+            return at, f'{text} "$@"' if at < len(words) else text
+        found = command_string(words, start + 1)
+        return None if found is None else (found[0] + 1, found[1])
+
     @staticmethod
-    def _after_wrapper(words: list[str], start: int, environment: Environment) -> int:
-        """Where the wrapped command starts: after flags, numbers, assignments and ``--``."""
-        while start < len(words):
-            word = words[start]
-            if word == "--":
-                return start + 1
-            if word.startswith("-"):
-                start += 2 if word in _TAKING_VALUE else 1
-            elif _ASSIGNMENT.match(word):
-                name, _, value = word.partition("=")
-                environment.assign(name, value)
-                start += 1
-            elif word[:1].isdigit():
-                start += 1
-            else:
-                break
-        return start
+    def _located(program: str) -> str:
+        """``$(which vllm)`` is ``vllm``."""
+        match = _WHICH.match(program) if program[:2] == "$(" else None
+        return match[1] if match else program
 
     def _hidden(self, words: list[str], start: int) -> int | None:
         """Where a server stands behind a program we do not know, if it does."""
@@ -223,11 +244,14 @@ class CommandReader:
                 index += 1
                 if word[0] == "-" and word[1] != "-" and "c" in word:
                     inline = True
+                elif word == "-s":
+                    index = len(words)
                 if word.endswith("o") or word in ("--rcfile", "--init-file"):
                     index += 1
             else:
                 break
         if index >= len(words):
+            self._from_input(origins)
             return
         if inline:
             rest = list(zip(words[index + 2 :], origins[index + 2 :], strict=True))
@@ -239,7 +263,18 @@ class CommandReader:
         if text is not None:
             yield from self._script(text, rest, origins[index], environment, depth + 1)
             return
+        if path[:2] == "<(":
+            self.opaque.add(f"shell {path}", origins[index], self.place)
+            return
+        if path[:1] != "$" and basename(path) not in SHELLS and not path.endswith((".sh", ".bash")):
+            self.scripts.append((path, origins[index], self.place))
         yield from self._unwrap(words[index:], origins[index:], environment, depth + 1)
+
+    def _from_input(self, origins: list[int]) -> None:
+        """A shell or interpreter that runs what it is piped."""
+        if self._input:
+            origin = origins[0] if origins else self._input_origin
+            self.opaque.add(self._input, origin, self.place)
 
     def _file(
         self, text: str, path: str, rest: list[tuple[str, int]], origin: int,
@@ -247,7 +282,7 @@ class CommandReader:
     ) -> Iterator[Invocation]:  # fmt: skip
         """Run a file that is known: by its first line a shell script or Python."""
         if path.endswith(".py") or (text.startswith("#!") and "python" in text[:80]):
-            self.code.append(CodeSnippet(text, origin, environment))
+            self._take_code(text, origin, environment)
         elif depth < MAX_DEPTH:
             yield from self._script(text, rest, origin, environment, depth + 1)
 
@@ -261,9 +296,18 @@ class CommandReader:
         script = Script(environment, parameters, origin)
         script.files = self.files
         piped: Command | None = None
+        line = ""
         for command in script.commands(text):
-            yield from self._pipe(piped, command, depth)
+            taken = False
+            if piped is not None:
+                for found in self._pipe(piped, command, depth):
+                    taken = True
+                    yield found
+                self._input_origin = command.origins[0]
+            self._input = "" if taken or piped is None else f"{line} | {command.words[0]}"
             yield from self._command(command, depth)
+            self._input = ""
+            line = f"{line} | {_said(command)}" if piped is not None else _said(command)
             piped = command if command.piped else None
         self.exhausted = self.exhausted or script.exhausted
 
@@ -285,7 +329,7 @@ class CommandReader:
         program = first.rpartition("/")[2] if "/" in first else first
         if command.body is not None and len(command.words) <= 3:
             if _PYTHON.match(program):
-                self.code.append(CodeSnippet(command.body, command.origins[0], command.environment))
+                self._take_code(command.body, command.origins[0], command.environment)
                 return
             if program in SHELLS and depth < MAX_DEPTH:
                 yield from self._script(
@@ -293,7 +337,10 @@ class CommandReader:
                 )
                 return
         if program in (".", "source") and len(command.words) > 1:
-            text = self.files.get(command.words[1]) or self.file_at(command.words[1])
+            path = command.words[1]
+            text = self.files.get(path) or self.file_at(path)
+            if text is None and path[:2] in ("<(", "$("):
+                self.opaque.add(f"source {path}", command.origins[0], self.place)
             if text is not None and depth < MAX_DEPTH:
                 yield from self._script(
                     text, [], command.origins[0], command.environment, depth + 1
@@ -322,7 +369,7 @@ class CommandReader:
                 yield Invocation(word[2:], words[index + 1 :], origins[index + 1 :], environment)
                 return
             if word == "-c" and index + 1 < len(words):
-                self.code.append(CodeSnippet(words[index + 1], origins[index + 1], environment))
+                self._take_code(words[index + 1], origins[index + 1], environment)
                 return
             if word in ("-X", "-W", "--check-hash-based-pycs"):
                 index += 2
@@ -335,13 +382,18 @@ class CommandReader:
                     return
             else:
                 break
-        if index >= len(words):
+        if index >= len(words) or words[index] == "-":
+            self._from_input(origins[start:])
             return
         path = words[index]
         invocation = Invocation(path, words[index + 1 :], origins[index + 1 :], environment)
         text = self.files.get(path) or self.file_at(path)
         if text is not None:
-            self.code.append(CodeSnippet(text, origins[index], environment))
+            self._take_code(text, origins[index], environment)
         elif not self.is_server(invocation.program):
-            self.scripts.append((path, origins[index]))
+            self.scripts.append((path, origins[index], self.place))
         yield invocation
+
+    def _take_code(self, code: str, origin: int, environment: Environment) -> None:
+        self.code.append(CodeSnippet(code, origin, environment, self.place))
+        self.opaque.add_code(code, origin, self.place)

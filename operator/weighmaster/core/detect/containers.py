@@ -47,8 +47,12 @@ class Container:
             return ((self.path, "command"), index)
         return ((self.path, "args"), index - self.arguments_from)
 
+    def field(self, origin: int, place: Path) -> Path:
+        """Where the element ``origin`` of the hook at ``place`` stands, or of the command line."""
+        return self.element_path(origin) if place is None else (place, origin)
+
     def hooks(self) -> list[tuple[list[str], Path]]:
-        """Commands that lifecycle hooks and probes run in the container."""
+        """Commands that lifecycle hooks and probes run in the container, and their fields."""
         found: list[tuple[list[str], Path]] = []
         lifecycle = self.spec.get("lifecycle")
         if type(lifecycle) is dict:
@@ -87,7 +91,7 @@ def _hook(found: list[tuple[list[str], Path]], hook: Json, path: Path) -> None:
     if type(hook) is dict:
         command = _words(mapping(hook.get("exec")).get("command"))
         if command:
-            found.append((command, (((path, "exec"), "command"), len(command) - 1)))
+            found.append((command, ((path, "exec"), "command")))
 
 
 def _words(value: Json) -> list[str]:

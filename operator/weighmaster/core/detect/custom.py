@@ -72,6 +72,8 @@ _STRONG_OPTIONS = frozenset(
      "lora-path", "adapter-path", "git-url", "model-url", "load-parameters-path", "lora-dir"}
 )  # fmt: skip
 
+_TELLING_NAMES = ("VLLM_", "SGLANG_", "HF_", "HUGGING_FACE", "HUGGINGFACE", "TRTLLM_", "NIM_")
+
 CUSTOM = Runtime(name="custom")
 _OPTIONS = Runtime(
     name="custom",
@@ -90,11 +92,11 @@ class Guess(Server):
 
 
 def read(
-    container: Container, invocations: list[tuple[Invocation, Path]],
+    container: Container, invocations: list[Invocation],
     commands: CommandReader, kind: str, volumes: Volumes,
 ) -> list[Guess]:  # fmt: skip
     """The servers that ``container`` may be; empty for clients, trainers and everything else."""
-    programs = [found for found, hook in invocations if hook is None]
+    programs = [found for found in invocations if found.place is None]
     line = "\n".join(container.elements)
     about = f"{container.name or ''} {container.image}".lower()
     batch = kind in BATCH_KINDS
@@ -132,6 +134,21 @@ def read(
         guess.default = references.unresolved(commands.scripts[0][0].rpartition("/")[2])
         return [guess]
     return []
+
+
+def could_serve(container: Container, kind: str) -> bool:
+    """Whether an accelerator and the variables of model servers or the hub come together."""
+    if kind in TRAINING_KINDS or not container.accelerated:
+        return False
+    about = " ".join(container.elements)[:20_000]
+    if _TRAINING.search(about) or _TRAINING.search(container.image):
+        return False
+    environment = container.environment
+    return any(
+        name.startswith(_TELLING_NAMES) or name in STRONG
+        for names in (environment.values, environment.origins)
+        for name in names
+    )
 
 
 def is_web(container: Container) -> bool:

@@ -110,6 +110,9 @@ class _PodReader:
         for view in self.views:
             if not view.served:
                 self._guess(view)
+        for view in self.views:
+            if view.commands.opaque.found:
+                self._opaque(view)
         remains.volumes(self.pod.path, self.volumes, self.sink)
         remains.downloads(self.volumes, self.sink, batch=self.pod.kind in custom.BATCH_KINDS)
 
@@ -117,16 +120,16 @@ class _PodReader:
 
     def _collect_downloads(self, view: View) -> None:
         container = view.container
-        for invocation, hook in view.invocations:
+        for invocation in view.invocations:
             if not downloaders.is_downloader(invocation.program):
                 continue
             place = naming.Place(container, invocation.environment, self.volumes)
-            path = hook or self._path(container, invocation)
+            path = container.field(invocation.origin, invocation.place)
             for download in downloaders.read(invocation, place, path):
                 self._keep(container, download)
         for snippet in view.commands.code:
             place = naming.Place(container, snippet.environment, self.volumes)
-            path = container.element_path(snippet.origin)
+            path = container.field(snippet.origin, snippet.place)
             found_calls = scripts.read(snippet, place)
             if not found_calls and scripts.fetches(snippet.code):
                 unread = references.unresolved("Python code that downloads")
@@ -160,37 +163,28 @@ class _PodReader:
                 download.place = (location.volume, location.inside)
         self.volumes.downloads.append(download)
 
-    @staticmethod
-    def _path(container: Container, invocation: Invocation) -> Path:
-        if invocation.origins:
-            return container.element_path(invocation.origins[0])
-        return container.element_path(0)
-
     # Servers.
 
     def _serve(self, view: View) -> None:
-        for invocation, hook in view.invocations:
+        for invocation in view.invocations:
             if invocation.program in QUIET:
                 continue
             match = of_program(invocation.program, invocation.words, invocation.path)
             if match is not None:
                 runtime, skip = match
-                self._start(view, runtime, invocation, skip, hook)
+                self._start(view, runtime, invocation, skip)
             elif invocation.program == "ollama":
-                self._ollama(view, invocation, hook)
+                self._ollama(view, invocation)
         self._code(view)
         if view.commands.exhausted:
             self._unread(view)
 
-    def _start(
-        self, view: View, runtime: Runtime, invocation: Invocation, skip: int, hook: Path
-    ) -> None:
+    def _start(self, view: View, runtime: Runtime, invocation: Invocation, skip: int) -> None:
         container = view.container
         view.served = True
-        fallback = hook or self._path(container, invocation)
-        if not invocation.words and hook is None:
-            fallback = container.element_path(max(0, len(container.elements) - 1))
+        fallback = container.field(invocation.origin, invocation.place)
         server = Server(runtime, container, invocation.environment, self.volumes, fallback)
+        server.hook = invocation.place
         server.read(invocation.words[skip:], invocation.origins[skip:], view.file_at)
         server.read_variables()
         self._remote_texts(server, view)
@@ -229,12 +223,13 @@ class _PodReader:
             return references.unresolved(container.environment.origin("MODEL") or "")
         return references.unresolved(f"{runtime.name} without a model")
 
-    def _ollama(self, view: View, invocation: Invocation, hook: Path) -> None:
+    def _ollama(self, view: View, invocation: Invocation) -> None:
         words = [word for word in invocation.words if word[:1] != "-"]
         if words[:1] == ["serve"]:
             view.served = True
             if not self._pulls(view):
-                self._dynamic(view, language.OLLAMA, hook or self._path(view.container, invocation))
+                path = view.container.field(invocation.origin, invocation.place)
+                self._dynamic(view, language.OLLAMA, path)
         elif words[:1] in (["pull"], ["run"]):
             view.served = True
 
@@ -257,7 +252,7 @@ class _PodReader:
             runtime = Runtime(name="python")
             server = Server(
                 runtime, container, snippet.environment, self.volumes,
-                container.element_path(snippet.origin),
+                container.field(snippet.origin, snippet.place),
             )  # fmt: skip
             server.remote = remote_code_in(snippet.code)
             for found in scripts.read(snippet, place):
@@ -275,6 +270,30 @@ class _PodReader:
             references.unresolved("script that is too long or too deeply nested to read"),
             Role.BASE, path, process, "unreadable script",
         )  # fmt: skip
+
+    def _opaque(self, view: View) -> None:
+        """Commands that cannot be read, where a server could be among them.
+
+        A server that is plain to see explains a script from the web beside it (an installer), but
+        not why a command is disguised.
+        """
+        container = view.container
+        if view.served:
+            runtime = None
+        else:
+            runtime = of_image(container.image) if container.image else None
+            if runtime is None and not custom.could_serve(container, self.pod.kind):
+                return
+        for found in view.commands.opaque.found:
+            if view.served and not found.disguised:
+                continue
+            path = container.field(found.origin, found.place)
+            environment = container.environment
+            server = Server(runtime or custom.CUSTOM, container, environment, self.volumes, path)
+            self.sink.add(
+                references.unresolved(found.expression), Role.BASE, path, server.process(),
+                "command that cannot be read",
+            )  # fmt: skip
 
     # Containers whose command says nothing.
 
@@ -346,10 +365,11 @@ class _PodReader:
 
     def _script(self, view: View, runtime: Runtime) -> None:
         """A server's image that starts a script we cannot see."""
-        script, origin = view.commands.scripts[0]
+        listed = view.commands.scripts
+        script, origin, place = next((each for each in listed if each[2] is None), listed[0])
         container = view.container
         view.served = True
-        path = container.element_path(origin)
+        path = container.field(origin, place)
         server = Server(runtime, container, container.environment, self.volumes, path)
         server.read_variables()
         if runtime is language.VLLM or runtime is language.SGLANG:

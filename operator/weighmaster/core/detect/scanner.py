@@ -222,6 +222,11 @@ class Scanner:
         if frame.parts and len(frame.parts) == 1 and frame.parts[0] in ("0", "1", "2"):
             frame.parts = None  # the number of a file descriptor
         self._end_word(frame)
+        if self.text.startswith("(", self.position + 1):  # <(...): a file that a command writes
+            frame.parts = []
+            self.stack.append(Frame("substitution", self.position))
+            self.position += 2
+            return
         if character == "<" and self.text.startswith("<<", self.position):
             if self.text.startswith("<<<", self.position):
                 self.position += 3

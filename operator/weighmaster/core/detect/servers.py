@@ -92,6 +92,8 @@ class Server:
         self.environment = environment
         self.place = naming.Place(container, environment, volumes)
         self.fallback = fallback
+        self.hook: Path = None
+        """The ``command`` of the hook that starts it."""
         self.named: list[tuple[Role, str, Path, str]] = []
         self.revisions: dict[Role, str] = {}
         self.file = ""
@@ -111,12 +113,12 @@ class Server:
         if self.runtime.positional:
             for value, origin in found.positionals[:1]:
                 how = "argument" if is_variable(value) and not has_model_config(self) else ""
-                self.name(self.runtime.role, value, self.container.element_path(origin), how)
+                self.name(self.runtime.role, value, self.container.field(origin, self.hook), how)
             for option in found.options:
                 self._swallowed(option)
         elif found.positionals and self.runtime.name == "jetstream":
             for value, origin in found.positionals:
-                self._assignment(value, self.container.element_path(origin))
+                self._assignment(value, self.container.field(origin, self.hook))
 
     def _swallowed(self, option: Option) -> None:
         """A word that an unknown option may not have wanted is what the server would load."""
@@ -133,7 +135,7 @@ class Server:
             self.name(role, rest, path, name)
 
     def _element(self, option: Option) -> Path:
-        return self.container.element_path(option.origin)
+        return self.container.field(option.origin, self.hook)
 
     def _options(self, found: Scan, path_of: Callable[[Option], Path], file_at: FileAt) -> None:
         for option in found.options:
@@ -328,13 +330,16 @@ class Server:
         volumes = self.place.volumes
         for named, value, path, how in self.named:
             volumes.stores.clear()
+            volumes.fields.clear()
             found = self._read(value, how)
             role = named
             if named is self.runtime.role or named is Role.BASE:
                 role = self.task or named
                 based = based or bool(found)
             for reference in found:
-                sink.add(self._pin(reference, role), role, path, process, self._why(how))
+                # What a download names stands in the download.
+                field = volumes.fields.get(reference.canonical, path)
+                sink.add(self._pin(reference, role), role, field, process, self._why(how))
             for reference in volumes.stores:
                 sink.add(reference, role, path, process, STORED)
         if not based and default is not None:

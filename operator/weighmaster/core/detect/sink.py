@@ -17,15 +17,15 @@ class Sink:
 
     def __init__(self) -> None:
         self.uses: list[ModelUse] = []
-        self._seen: set[tuple[str, Role, str]] = set()
+        self._seen: set[tuple[str, Role, str, str | None]] = set()
         self.full = False
 
     def add(
         self, reference: ModelReference, role: Role, path: Path, process: Process, reason: str
     ) -> None:
-        """Add a use unless the same field has already given it."""
+        """Add a use unless the same field has already given it to the same container."""
         spelt = render(path)
-        key = (reference.canonical, role, spelt)
+        key = (reference.canonical, role, spelt, process.container)
         if key in self._seen:
             return
         if len(self.uses) >= MAX_USES:

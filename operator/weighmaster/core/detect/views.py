@@ -1,7 +1,5 @@
 """What one container of a pod runs, before anybody asks what it means."""
 
-from typing import TYPE_CHECKING
-
 from weighmaster.core.detect import downloaders
 from weighmaster.core.detect.command import QUIET, CommandReader, Invocation
 from weighmaster.core.detect.containers import Container
@@ -10,22 +8,19 @@ from weighmaster.core.detect.reading import items, mapping, text
 from weighmaster.core.detect.runtimes import is_server
 from weighmaster.core.detect.volumes import Volumes
 
-if TYPE_CHECKING:
-    from weighmaster.core.detect.paths import Path
-
 _ORDINARY_WORDS = frozenset({"ray", "max", "tabby"})
 """Names of programs that arguments may well contain by chance."""
 
 
 class View:
-    """A container and its invocations; each with the field of its hook, if it runs in one."""
+    """A container and its invocations."""
 
     __slots__ = ("commands", "container", "invocations", "served")
 
     def __init__(self, container: Container, commands: CommandReader) -> None:
         self.container = container
         self.commands = commands
-        self.invocations: list[tuple[Invocation, Path]] = []
+        self.invocations: list[Invocation] = []
         self.served = False
 
     def file_at(self, path: str) -> str | None:
@@ -50,13 +45,13 @@ def of(container: Container, volumes: Volumes, around: Surroundings) -> View:
             words = [container.environment.expand(word) for word in elements]
             origins = list(range(len(words)))
             own = Invocation(tool, words, origins, container.environment)
-            view.invocations.append((own, None))
+            view.invocations.append(own)
         if by_image and elements[0][:1] == "-":
             _among_arguments(view)
         else:
-            view.invocations += [(found, None) for found in commands.read(elements)]
+            view.invocations += commands.read(elements)
     for words, path in container.hooks():
-        view.invocations += [(found, path) for found in commands.read(words)]
+        view.invocations += commands.read(words, place=path)
     return view
 
 
@@ -68,8 +63,8 @@ def is_quiet(view: View) -> bool:
         invocation.program in QUIET
         or invocation.program in {"vllm", "ray"}
         or downloaders.is_downloader(invocation.program)
-        for invocation, hook in view.invocations
-        if hook is None
+        for invocation in view.invocations
+        if invocation.place is None
     )
 
 
@@ -81,9 +76,7 @@ def _among_arguments(view: View) -> None:
         if word[:1] in ("-", "{") or not is_server(program):
             continue
         if program not in _ORDINARY_WORDS or words[index - 1] == "-m":
-            view.invocations += [
-                (found, None) for found in view.commands.read(words[index:], index)
-            ]
+            view.invocations += view.commands.read(words[index:], index)
             return
 
 

@@ -50,6 +50,8 @@ class Volumes:
                 self.by_name[name] = (volume, index)
         self.aliases = aliases or {}
         self.downloads: list[Download] = []
+        self.fields: dict[str, Path] = {}
+        """By canonical reference, the field of the download that names it, as paths resolved."""
         self.stores: list[ModelReference] = []
         """Volumes that outlive the pod, behind paths that resolved to a download."""
 
@@ -108,6 +110,7 @@ class Volumes:
                 continue
             if is_below(here, there) or (is_below(there, here) and download.role != "generic"):
                 found.append(download.reference)
+                self.fields[download.reference.canonical] = download.path
         return found
 
     def reference(self, location: Location) -> ModelReference:

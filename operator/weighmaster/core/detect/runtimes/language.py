@@ -37,9 +37,7 @@ VLLM = Runtime(
     positional=True,
     revisions={
         "revision": BASE,
-        "code-revision": BASE,
         "tokenizer-revision": TOKENIZER,
-        "HF_REVISION": BASE,
     },
     switches=_SWITCHES,
     adapters=frozenset({"VLLM_ALLOW_RUNTIME_LORA_UPDATING"}),
