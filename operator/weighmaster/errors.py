@@ -3,15 +3,21 @@
     WeighmasterError
     ├── ManifestError          a document in a file cannot be read
     ├── PolicyError            a policy, publisher or exception cannot be used
-    │   └── ExpressionError    its CEL expression does not compile or may cost too much
+    │   ├── ExpressionError    its CEL expression does not compile or may cost too much
+    │   └── AuthorityError     its key, certificate, pattern or trust root cannot be used
     ├── ReviewError            an admission request is malformed, too big or of an unknown version
     ├── ClusterError           the Kubernetes API cannot be used
     │   └── ResourceExpiredError  a watch must start again from a fresh listing (410 Gone)
+    ├── GatherError            no evidence can be had; says why and when to ask again
+    ├── HeaderError            a file's header breaks its format's rules, or our limits
+    ├── VerificationError      a signature, or the weights under it, failed verification
     └── SettingsError          a setting is wrong; the message names it
 
 Their text is written for the person who can mend the cause. It never carries the text of a
 library's exception, which may hold a token or a whole object.
 """
+
+from enum import StrEnum
 
 
 class WeighmasterError(Exception):
@@ -37,6 +43,10 @@ class ExpressionError(PolicyError):
     """A CEL expression does not compile, or could cost more than a request may."""
 
 
+class AuthorityError(PolicyError):
+    """A key, certificate, pattern or trust root of an authority cannot be used."""
+
+
 class ReviewError(WeighmasterError):
     """An admission request cannot be answered; ``code`` is the HTTP status that says why."""
 
@@ -59,5 +69,42 @@ class ResourceExpiredError(ClusterError):
     """The resource version is too old to watch from; list again."""
 
 
+class VerificationError(WeighmasterError):
+    """A signature, or the weights under it, failed verification.
+
+    ``reason`` is a ``weighmaster.core.verify.reasons.VerificationReason``, which says what to do.
+    """
+
+    def __init__(self, reason: StrEnum, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
 class SettingsError(WeighmasterError):
     """A setting is wrong."""
+
+
+class GatherError(WeighmasterError):
+    """No evidence can be had. ``reason`` is the value of an UnavailableReason.
+
+    ``retry_after`` is in seconds, None when waiting alone will not help; ``status`` is the HTTP
+    status that caused it, 0 if none did.
+    """
+
+    def __init__(
+        self, reason: str, message: str, *, retry_after: float | None = None, status: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+        self.status = status
+
+
+class HeaderError(WeighmasterError):
+    """A header is malformed; or, when ``incomplete``, only longer than we are willing to read."""
+
+    def __init__(self, message: str, *, incomplete: bool = False) -> None:
+        super().__init__(message)
+        self.incomplete = incomplete
