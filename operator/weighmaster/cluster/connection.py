@@ -25,6 +25,17 @@ def connect() -> Connection:
     Raises ClusterError when there is neither. Reads files: a service account's token changes every
     hour or so, and has to be read again.
     """
+    try:
+        return _connect()
+    except ClusterError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a broken file raises whatever its reader does
+        raise ClusterError(
+            f"the service account or kubeconfig cannot be used ({type(error).__name__})"
+        ) from None
+
+
+def _connect() -> Connection:
     settings = kopf.OperatorSettings()
     info = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(
         settings=settings
