@@ -1,0 +1,207 @@
+"""Verification of a model: bundles and authorities, then the files. The one path for all callers.
+
+    signed = verify_bundles(bundles, requirement, now)        # before any file is read
+    verified = verify_files(signed, files, scope)             # a hub's list, or a hashed tree
+
+or both with ``verify_model``.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from weighmaster.core.verify.authorities import Authority
+from weighmaster.core.verify.bundle import parse_bundle
+from weighmaster.core.verify.compare import Comparison, File, Scope, compare
+from weighmaster.core.verify.manifest import Manifest
+from weighmaster.core.verify.reasons import VerificationReason
+from weighmaster.core.verify.signature import Signer, verify_signature
+from weighmaster.core.verify.statement import Terms, parse_statement
+from weighmaster.errors import VerificationError
+
+MAX_BUNDLES = 16
+"""Signatures of one model that are looked at; more are refused rather than left unread."""
+
+
+class Requirement(Struct, frozen=True, kw_only=True):
+    """Who must have signed: ``threshold`` of ``authorities``, each counted once.
+
+    Raises ValueError when it could never be met, or would be met by nothing.
+    """
+
+    authorities: tuple[Authority, ...]
+    threshold: int = 1
+    terms: Terms = Terms()
+
+    def __post_init__(self) -> None:
+        """An empty list of authorities must fail, not pass."""
+        if not 1 <= self.threshold <= len(self.authorities):
+            raise ValueError("the threshold must be between 1 and the number of authorities")
+
+
+class SignedManifest(Struct, frozen=True):
+    """A manifest that enough authorities have signed, and who."""
+
+    manifest: Manifest
+    signers: tuple[Signer, ...]
+
+
+class Verified(Struct, frozen=True):
+    """The outcome of a verification that held.
+
+    ``manifest_digest`` binds names and digests (``manifest.manifest_digest``).
+    """
+
+    signers: tuple[Signer, ...]
+    manifest_digest: str
+    comparison: Comparison
+
+
+class _Signature(Struct, frozen=True):
+    authority: int
+    signer: Signer
+
+
+def verify_model(
+    bundles: Sequence[bytes],
+    requirement: Requirement,
+    files: Mapping[str, File],
+    scope: Scope,
+    now: datetime,
+) -> Verified:
+    """Verify that the files are those that the required authorities signed.
+
+    Raises VerificationError.
+    """
+    return verify_files(verify_bundles(bundles, requirement, now), files, scope)
+
+
+def verify_bundles(
+    bundles: Sequence[bytes], requirement: Requirement, now: datetime
+) -> tuple[SignedManifest, ...]:
+    """The manifests that ``threshold`` authorities have signed; at least one.
+
+    Several differ when a model carries signatures of several versions; the files then decide.
+    Raises VerificationError: what is wrong with the bundle that came nearest, or ThresholdNotMet.
+    """
+    if not bundles:
+        raise VerificationError(VerificationReason.NOT_SIGNED, "the model has no signature")
+    if len(bundles) > MAX_BUNDLES:
+        raise VerificationError(
+            VerificationReason.TOO_LARGE,
+            f"the model has {len(bundles)} signatures; {MAX_BUNDLES} is the limit",
+        )
+    groups: dict[str, tuple[Manifest, list[_Signature]]] = {}
+    failures: list[VerificationError] = []
+    for raw in bundles:
+        try:
+            manifest, signatures = _verify_bundle(raw, requirement, now)
+        except VerificationError as error:
+            failures.append(error)
+            continue
+        group = groups.setdefault(manifest.digest, (manifest, []))
+        group[1].extend(signatures)
+        if group[0].allow_symlinks and not manifest.allow_symlinks:
+            groups[manifest.digest] = (manifest, group[1])
+    counted = [(manifest, _distinct(found)) for manifest, found in groups.values()]
+    enough = tuple(
+        SignedManifest(manifest, signers)
+        for manifest, signers in counted
+        if len(signers) >= requirement.threshold
+    )
+    if enough:
+        return enough
+    if not counted:
+        raise min(failures, key=_distance)
+    most = max((signers for _, signers in counted), key=len)
+    raise VerificationError(
+        VerificationReason.THRESHOLD_NOT_MET,
+        f"{len(most)} of the authorities signed the model and {requirement.threshold} must"
+        f" (found: {'; '.join(str(signer) for signer in most)})",
+    )
+
+
+def verify_files(
+    signed: Sequence[SignedManifest], files: Mapping[str, File], scope: Scope
+) -> Verified:
+    """The first of the signed manifests that the files fulfil.
+
+    Raises VerificationError: what is wrong by the first of them.
+    """
+    failure: VerificationError | None = None
+    for each in signed:
+        try:
+            comparison = compare(each.manifest, files, scope)
+        except VerificationError as error:
+            failure = failure or error
+            continue
+        return Verified(each.signers, each.manifest.digest, comparison)
+    raise failure or VerificationError(VerificationReason.NOT_SIGNED, "nothing was signed")
+
+
+def _verify_bundle(
+    raw: bytes, requirement: Requirement, now: datetime
+) -> tuple[Manifest, list[_Signature]]:
+    """The manifest of one bundle and which authorities signed it; at least one did."""
+    terms = requirement.terms
+    bundle = parse_bundle(raw)
+    # The broken encoding of the legacy format may sign nothing but a legacy statement.
+    legacy = terms.legacy and parse_statement(bundle.payload, terms).legacy
+    signatures: list[_Signature] = []
+    failures: list[VerificationError] = []
+    for index, authority in enumerate(requirement.authorities):
+        try:
+            signer = verify_signature(bundle, authority, now, legacy=legacy)
+        except VerificationError as error:
+            failures.append(error)
+            continue
+        signatures.append(_Signature(index, signer))
+    if signatures:
+        return parse_statement(bundle.payload, terms), signatures
+    raise min(failures, key=_distance)
+
+
+def _distinct(found: Sequence[_Signature]) -> tuple[Signer, ...]:
+    """The largest set of signers such that each has an authority of its own, and each once.
+
+    A maximum matching (Kuhn): one signature that fits two authorities fills one of them only.
+    """
+    choices: dict[Signer, set[int]] = {}
+    for each in found:
+        choices.setdefault(each.signer, set()).add(each.authority)
+    taken: dict[int, Signer] = {}
+
+    def place(signer: Signer, tried: set[int]) -> bool:
+        for authority in sorted(choices[signer] - tried):
+            tried.add(authority)
+            if authority not in taken or place(taken[authority], tried):
+                taken[authority] = signer
+                return True
+        return False
+
+    for signer in choices:
+        place(signer, set())
+    return tuple(taken[authority] for authority in sorted(taken))
+
+
+_NEAREST = (
+    VerificationReason.LEGACY_FORMAT,
+    VerificationReason.INCONSISTENT,
+    VerificationReason.UNSAFE_NAME,
+    VerificationReason.WRONG_IDENTITY,
+    VerificationReason.EXPIRED,
+    VerificationReason.NOT_YET_VALID,
+    VerificationReason.UNSUITABLE_CERTIFICATE,
+    VerificationReason.UNTRUSTED_ROOT,
+    VerificationReason.NOT_LOGGED,
+    VerificationReason.BAD_SIGNATURE,
+)
+
+
+def _distance(error: VerificationError) -> int:
+    """How far a failure was from success; the nearest makes the most useful message."""
+    reason = error.reason
+    if reason in _NEAREST:
+        return _NEAREST.index(VerificationReason(reason))
+    return len(_NEAREST) + (reason is VerificationReason.WRONG_METHOD)

@@ -1,0 +1,142 @@
+"""Hashing files as fast as the processors allow, in flat memory.
+
+SHA-256 is serial, so one file is one core's work; the largest come first so that none is left to
+the end alone. hashlib lets go of the GIL, so threads suffice. ``readinto`` a buffer that is used
+again beats ``mmap`` (which maps page by page) and reading into new objects (NOTES-signing 4).
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from pathlib import Path
+from threading import Event, local
+from typing import Protocol
+
+from weighmaster.core.verify.compare import File
+from weighmaster.core.verify.reasons import VerificationReason
+from weighmaster.core.verify.wording import shown
+from weighmaster.errors import VerificationError
+from weighmaster.verifying.tree import TreeFile
+
+BUFFER_BYTES = 1024 * 1024
+MAX_THREADS = 64
+
+Progress = Callable[[int], None]
+"""Called with bytes hashed since the last call, from several threads."""
+
+
+class _Hash(Protocol):
+    def update(self, data: memoryview, /) -> object: ...
+
+    def hexdigest(self) -> str: ...
+
+
+def algorithms() -> frozenset[str]:
+    """The hash algorithms that files can be hashed with here, by their OMS names."""
+    try:
+        import blake3  # noqa: F401, PLC0415 - an optional package
+    except ImportError:
+        return frozenset({"sha256", "blake2b"})
+    return frozenset({"sha256", "blake2b", "blake3"})
+
+
+def _new(algorithm: str) -> _Hash:
+    if algorithm == "blake3":
+        from blake3 import blake3  # noqa: PLC0415 - an optional package
+
+        return blake3()
+    return hashlib.new(algorithm, usedforsecurity=True)
+
+
+def processors() -> int:
+    """How many processors this process may use: affinity, and the cgroup's CPU quota."""
+    available = len(os.sched_getaffinity(0))
+    quota = _cgroup_quota()
+    return max(1, min(available, quota or available, MAX_THREADS))
+
+
+def _cgroup_quota() -> int | None:
+    """CPUs of the cgroup's quota, rounded up; None where there is none (v2, else v1)."""
+    try:
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            folder = Path("/sys/fs/cgroup/cpu")
+            limit = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if not limit.isdigit() or not period.isdigit() or int(period) == 0:
+        return None
+    return -(-int(limit) // int(period))
+
+
+def hash_files(
+    files: Iterable[TreeFile],
+    algorithm: str = "sha256",
+    threads: int | None = None,
+    progress: Progress = lambda _: None,
+) -> Mapping[str, File]:
+    """The files of a tree with their digests, by name.
+
+    ``threads`` defaults to ``processors()``. Raises VerificationError: Unreadable,
+    ChangedWhileReading, UnsafeTree; the first of any file ends all.
+    """
+    ordered = sorted(files, key=lambda file: -file.size)
+    buffers, stop = local(), Event()
+
+    def digest(file: TreeFile) -> tuple[str, File]:
+        if not hasattr(buffers, "view"):
+            buffers.view = memoryview(bytearray(BUFFER_BYTES))
+        hexdigest = _hash_file(file, algorithm, buffers.view, progress, stop)
+        return file.name, File(hexdigest, file.size, algorithm, file.symlink)
+
+    workers = max(1, min(threads or processors(), len(ordered) or 1))
+    with ThreadPoolExecutor(workers, thread_name_prefix="hash") as pool:
+        futures = [pool.submit(digest, file) for file in ordered]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return dict(future.result() for future in futures)
+
+
+def _hash_file(
+    file: TreeFile, algorithm: str, buffer: memoryview, progress: Progress, stop: Event
+) -> str:
+    """The digest of one file, hex; it must be the plain file that was seen, before and after."""
+    hasher = _new(algorithm)
+    try:
+        # O_NONBLOCK: a pipe put in the file's place must not hang us. O_NOFOLLOW: nor a link.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with open(os.open(file.path, flags), "rb", buffering=0) as source:  # noqa: PTH123
+            before = os.fstat(source.fileno())
+            if not stat.S_ISREG(before.st_mode) or before.st_size != file.size:
+                raise _changed(file)
+            while (count := source.readinto(buffer)) and not stop.is_set():
+                hasher.update(buffer[:count])
+                progress(count)
+            after = os.fstat(source.fileno())
+    except OSError:
+        raise VerificationError(
+            VerificationReason.UNREADABLE, f"{shown(file.name)} cannot be read"
+        ) from None
+    if _identity(before) != _identity(after):
+        raise _changed(file)
+    return hasher.hexdigest()
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _changed(file: TreeFile) -> VerificationError:
+    return VerificationError(
+        VerificationReason.CHANGED_WHILE_READING, f"{shown(file.name)} changed while it was read"
+    )
