@@ -1,0 +1,1 @@
+"""Readers of hostile bytes: headers, magic, cards, configurations, licences. Pure and bounded."""
