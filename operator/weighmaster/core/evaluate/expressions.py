@@ -23,7 +23,7 @@ MAX_TEXT = 16 * 1024
 FIXED_COST = 10
 """Microseconds, roughly, of an evaluation that does nothing."""
 
-MAX_COST = MAX_ITEMS**MAX_COMPREHENSIONS
+MAX_COST = 2 * MAX_ITEMS**MAX_COMPREHENSIONS
 """Microseconds, roughly, that one evaluation may take."""
 
 MODEL_FIELDS: dict[str, tuple[str, str]] = {
@@ -74,7 +74,7 @@ _STRING_OR_COMMENT = re.compile(
 )
 _MATCHES = re.compile(r"\.\s*matches\s*\(")
 _MATCHES_LITERAL = re.compile(r"\.\s*matches\s*\(\s*''\s*\)")
-_REPETITION = re.compile(r"\{\s*\d*\s*,?\s*(\d*)\s*\}|\{(\d+)")
+_REPETITION = re.compile(r"\{\s*(\d*)\s*(?:,\s*(\d*)\s*)?\}")
 _WIDE_CLASS = re.compile(r"\\[wWbBpPSD]")
 _NARROW_CLASS = re.compile(r"\\[ds]")
 _ESCAPED_CHARACTER = re.compile(r"\\[uUxX0-7]")
@@ -103,6 +103,8 @@ class Expression:
         """
         try:
             result: object = self._program.execute(_activation(subject, self._fields))
+        except ExpressionError:
+            raise
         except KeyError as error:
             if error.args and error.args[0] in EVIDENCE_FIELDS:
                 raise
@@ -218,7 +220,7 @@ def _cost(bare: str, literals: Sequence[str]) -> int:
     if comprehensions and "+" in bare:
         raise ExpressionError("the expression has + beside a comprehension, and may not grow lists")
     steps: int = MAX_ITEMS ** _nesting(bare)
-    cost = steps * (1 + len(bare) // 64 + _cost_of_patterns(bare, literals))
+    cost = steps * (1 + len(bare) // 128 + _cost_of_patterns(bare, literals))
     if cost > MAX_COST:
         raise ExpressionError(
             "the expression could take too long; nest fewer comprehensions, shorten what they do,"
@@ -254,7 +256,7 @@ def _cost_of_patterns(bare: str, literals: Sequence[str]) -> int:
             raise ExpressionError("the expression calls matches(): write characters, not escapes")
         each = len(literal) + 4 * (literal.count(".") + literal.count("["))
         each += 250 * len(_WIDE_CLASS.findall(literal)) + 20 * len(_NARROW_CLASS.findall(literal))
-        for upper, only in _REPETITION.findall(literal):
-            each *= max(int((upper or only or "1")[:6]), 1)
+        for lower, upper in _REPETITION.findall(literal):
+            each *= max(int((upper or lower or "1")[:6]), 1)
         cost += 20 + each
     return cost
