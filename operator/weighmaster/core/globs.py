@@ -5,6 +5,7 @@ Matching is linear-time greedy search, never a regular expression, so no glob ca
 """
 
 from collections.abc import Iterable
+from string import ascii_lowercase, ascii_uppercase
 from typing import Generic, TypeVar
 
 from weighmaster.core.references import CASE_FOLDED_SCHEMES
@@ -13,6 +14,7 @@ from weighmaster.core.values import ModelReference
 Owner = TypeVar("Owner")
 
 _FOLDED_PREFIXES = tuple(f"{scheme}:" for scheme in CASE_FOLDED_SCHEMES)
+_ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _REGISTRY_PREFIXES = ("oci://", "nim:", "aim:", "image-embedded:")
 _HUB_HOSTS = frozenset({"huggingface.co", "hf.co", "www.huggingface.co"})
 _DOCKER_HUB = frozenset({"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
@@ -25,8 +27,8 @@ def fold(location: str) -> str:
     ASCII one (the Kelvin sign) is another letter. Registries lose their default port, and Docker
     Hub its other names.
     """
-    if location.startswith(_FOLDED_PREFIXES) and location.isascii():
-        location = location.lower()
+    if location.startswith(_FOLDED_PREFIXES):
+        location = location.lower() if location.isascii() else location.translate(_ASCII_LOWER)
     if location.startswith(_REGISTRY_PREFIXES):
         return _fold_registry(location)
     return location
