@@ -28,7 +28,18 @@ SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 _SEPARATOR = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _END = re.compile(r"^\.\.\.[ \t\r]*$", re.MULTILINE)
-_TRAILING_TABS = re.compile(r"(?m)(?<=\S)[ ]*\t[ \t]*$")
+_SLIPS = (
+    ("tab at the end of a line", re.compile(r"(?m)(?<=\S)[ ]*\t[ \t]*$"), ""),
+    (
+        "placeholder that is not quoted",
+        re.compile(
+            r"(?m)^([ ]{0,80}(?:- )?[\w.-]{1,80}:[ ]|[ ]{0,80}- )"
+            r"(\{[\w .-]{1,60}\}[^\s\"'#][^\n\"#]*)$"
+        ),
+        r'\1"\2"',
+    ),
+)
+"""Slips that other readers forgive, and what was meant."""
 
 
 class Document(Struct):
@@ -102,13 +113,13 @@ def _document(part: str, file: str, index: int, line: int) -> Document:
     try:
         value, duplicates = load(part)
     except YamlProblem as problem:
-        value, duplicates = _without_tabs(part)
+        value, duplicates, slip = _mended(part)
         if value is None:
             document.error = ManifestError(
                 file, index, line + problem.line - 1, f"not valid YAML: {problem.message}"
             )
             return document
-        document.warnings.append(f"{file}:{line + problem.line - 1}: tab at the end of a line")
+        document.warnings.append(f"{file}:{line + problem.line - 1}: {slip}")
     document.value = value
     document.warnings += [
         f"{file}:{line + at - 1}: key {key[:80]!r} occurs twice" for key, at in duplicates[:20]
@@ -116,15 +127,16 @@ def _document(part: str, file: str, index: int, line: int) -> Document:
     return document
 
 
-def _without_tabs(part: str) -> tuple[Any, list[tuple[str, int]]]:
-    """Tabs at the end of a line are a slip that other readers forgive."""
-    mended = _TRAILING_TABS.sub("", part)
-    if mended == part:
-        return None, []
-    try:
-        return load(mended)
-    except YamlProblem:
-        return None, []
+def _mended(part: str) -> tuple[Any, list[tuple[str, int]], str]:
+    """What can be read all the same: slips that authors of examples make."""
+    for slip, pattern, replacement in _SLIPS:
+        mended = pattern.sub(replacement, part)
+        if mended != part:
+            try:
+                return *load(mended), slip
+            except YamlProblem:
+                continue
+    return None, [], ""
 
 
 def read_files(paths: Iterable[str]) -> Iterator[Document]:

@@ -9,6 +9,7 @@
 with the size of the object. What serves weights that it cannot name is a use too.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +34,10 @@ ANNOTATION = "weighmaster.dev/model"
 
 MAX_LISTED = 1000
 """Objects of a ``List`` that are read; more are one use with unknown weights."""
+
+_NOT_A_MODEL = re.compile(
+    r"(?i)output|result|dataset|destination|log(?:s|ger|ging)?\Z|report|backup"
+)
 
 _UNREADABLE = Process(runtime="unknown")
 
@@ -61,7 +66,8 @@ def detect(document: Mapping[str, Any] | object, context: Context = EMPTY) -> tu
         plan = handler(document, context, sink) if handler is not None else None
         if plan is None or plan.walk:
             named: list[tuple[str, Path]] = []
-            for template in structural(document, named if handler is None else None):
+            walked = document if plan is None or plan.instead is None else plan.instead
+            for template in structural(walked, named if handler is None else None):
                 _read(document, template, kind, plan, context, sink)
                 _annotations(template.metadata, template.path, sink)
             if named and not group.endswith("kubeflow.org"):  # there, it may be a data set
@@ -89,9 +95,18 @@ def _fields(named: list[tuple[str, Path]], sink: Sink) -> None:
     """Addresses of models in the fields of a kind that nobody told us about."""
     for value, path in named:
         reference = uri(value, hub="hf")
-        if reference is not None and reference.known:
+        if reference is not None and reference.known and not _is_result(path):
             role = Role.ADAPTER if "lora" in value.lower() else Role.BASE
             sink.add(reference, role, path, Process(runtime="unknown"), "address of a model")
+
+
+def _is_result(path: Path) -> bool:
+    """Whether a field stands below one that says where results or data go."""
+    while path is not None:
+        path, key = path
+        if type(key) is str and _NOT_A_MODEL.search(key):
+            return True
+    return False
 
 
 def _listed(documents: list[Any], context: Context) -> tuple[ModelUse, ...]:

@@ -12,17 +12,18 @@ from weighmaster.core.detect.opaque import OpaqueCommands
 from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.shell import Command, Script
 from weighmaster.core.detect.wrappers import (
+    SHELLS,
     TAKING_STRINGS,
     WRAPPERS,
     after,
     command_string,
     env_split,
+    shell_operand,
 )
 
 MAX_DEPTH = 6
 """Shells in shells that are followed."""
 
-SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "rbash"})
 _PYTHON = re.compile(r"(?:python|pypy)[0-9.]*\Z")
 QUIET = frozenset(
     {
@@ -134,7 +135,7 @@ class CommandReader:
                 invocation.place = place
         return found
 
-    def _unwrap(  # noqa: PLR0912 - one kind of program a branch
+    def _unwrap(
         self, words: list[str], origins: list[int], environment: Environment, depth: int
     ) -> Iterator[Invocation]:
         """Look through wrappers, shells and interpreters, and give what is run in the end."""
@@ -158,8 +159,13 @@ class CommandReader:
             if program not in WRAPPERS:
                 break
             start = after(words, start + 1, environment)
-        if start >= len(words):
-            return
+        if start < len(words):
+            yield from self._run(words, origins, start, environment, depth)
+
+    def _run(
+        self, words: list[str], origins: list[int], start: int, environment: Environment, depth: int
+    ) -> Iterator[Invocation]:
+        """What is run when nothing wraps it any more."""
         program = self._located(words[start])
         invocation = Invocation(program, words[start + 1 :], origins[start + 1 :], environment)
         if start + 1 == len(words):
@@ -231,25 +237,7 @@ class CommandReader:
         if depth >= MAX_DEPTH:
             self.exhausted = True
             return
-        index = 0
-        inline = False
-        while index < len(words):
-            word = words[index]
-            if word in SHELLS and index == 0:  # busybox sh
-                index += 1
-            elif word == "--":
-                index += 1
-                break
-            elif word[:1] in ("-", "+") and len(word) > 1:
-                index += 1
-                if word[0] == "-" and word[1] != "-" and "c" in word:
-                    inline = True
-                elif word == "-s":
-                    index = len(words)
-                if word.endswith("o") or word in ("--rcfile", "--init-file"):
-                    index += 1
-            else:
-                break
+        index, inline = shell_operand(words)
         if index >= len(words):
             self._from_input(origins)
             return

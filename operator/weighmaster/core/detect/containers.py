@@ -16,6 +16,7 @@ class Container:
         "around",
         "elements",
         "image",
+        "line",
         "mounts",
         "name",
         "path",
@@ -25,6 +26,8 @@ class Container:
     def __init__(self, spec: Mapping[str, Json], path: Path, around: Surroundings) -> None:
         self.spec = spec
         self.path = path
+        self.line: Path = None
+        """The field of the command line, where it is not the container's own."""
         self.around = around
         self.name = text(spec.get("name")) or None
         self.image = text(spec.get("image"))
@@ -43,6 +46,8 @@ class Container:
 
     def element_path(self, index: int) -> Path:
         """Where the command-line element ``index`` stands."""
+        if self.line is not None:
+            return self.line
         if index < self.arguments_from:
             return ((self.path, "command"), index)
         return ((self.path, "args"), index - self.arguments_from)

@@ -43,7 +43,7 @@ WEAK = ("MODEL", "MODEL_NAME", "BASE_MODEL", "LLM_MODEL", "EMBEDDING_MODEL", "RE
 
 _TRAINING = re.compile(
     r"torchrun|\btrain(?:ing|er)?\b|train(?:_\w+)?\.py|fine-?_?tun|\btrl\b|axolotl|llamafactory|"
-    r"quantiz|llm-compressor|benchmark|\bbench\b|lm_eval|lm-eval|evaluat|"
+    r"(?<!--)quantiz|llm-compressor|benchmark|\bbench\b|lm_eval|lm-eval|evaluat|"
     r"accelerate launch(?!.{0,200}infer)"
     r"|deepspeed|horovod|genai-perf|llmperf|locust|guidellm|inference-perf|\btune run\b|"
     r"\b(?:sft|dpo|grpo|eval|notebook|jupyter|optimizer)\b|pretrain(?!ed)|ray job submit|pytest",
@@ -151,6 +151,11 @@ def could_serve(container: Container, kind: str) -> bool:
     )
 
 
+def is_rehearsal(script: str) -> bool:
+    """Whether the name of a script says that it trains, evaluates or measures."""
+    return bool(_TRAINING.search(script[:500]))
+
+
 def is_web(container: Container) -> bool:
     """Whether the command starts a web server for an application."""
     return bool(_WEB.search("\n".join(container.elements)[:20_000]))
@@ -245,6 +250,8 @@ def _nameable(value: str, guess: Guess) -> bool:
     """Whether a value can be weights: a repository, a URI of a store, a path on a volume."""
     if references.is_repository_name(value):
         return not value.startswith(("hosted_vllm/", "openai/", "ollama/", "default/"))
+    if value.startswith("hf:") and references.is_repository_name(value[3:]):
+        return True
     if "://" in value:
         return (
             not value.startswith(("http://", "https://"))

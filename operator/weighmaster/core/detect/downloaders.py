@@ -28,6 +28,15 @@ _NOT_WEIGHTS = re.compile(
     re.IGNORECASE,
 )
 
+_WEIGHT_FILE = re.compile(
+    r"\.(?:gguf|ggml|safetensors|bin|pth?|pkl|joblib|onnx|tflite|h5|mar|ckpt|engine|model|pmml|bst|"
+    r"npz|pb|zip|tgz|tar(?:\.\w{2,4})?|gz|zst)(?:[?#].*)?\Z",
+    re.IGNORECASE,
+)
+_SENDING = frozenset({"d", "data", "X", "request", "T", "upload-file", "F", "form", "data-raw",
+                      "json", "post-data", "data-binary", "post-file", "method"})  # fmt: skip
+"""Options of ``curl`` and ``wget`` that ask a service something."""
+
 Maker = Callable[[Invocation, naming.Place, Path], list[Download]]
 
 
@@ -163,6 +172,8 @@ def _copies(invocation: Invocation, place: naming.Place, path: Path) -> list[Dow
         elif program == "mc":
             url = f"s3://{url.partition('/')[2]}"
         text = f"{url} {destination}"
+        if program in ("wget", "curl") and _asks(url, options):
+            continue
         if _NOT_WEIGHTS.search(url) and not naming.hub_url(url):
             continue
         reference = naming.hub_url(url) or references.parse(url)
@@ -170,6 +181,19 @@ def _copies(invocation: Invocation, place: naming.Place, path: Path) -> list[Dow
         made.role = "" if _WEIGHTY.search(text) or naming.hub_url(url) else "generic"
         found.append(made)
     return found
+
+
+def _asks(url: str, options: dict[str, list[str]]) -> bool:
+    """Whether a request is a question to a service rather than a download."""
+    if _WEIGHT_FILE.search(url) or naming.hub_url(url):
+        return False
+    if not url.startswith(("http://", "https://")) or "$" in url:
+        return False
+    if not _SENDING.isdisjoint(options):
+        return True
+    host = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    name, colon, _ = host.partition(":")
+    return bool(colon) or "." not in name or ".svc" in name or url.startswith("http://")
 
 
 def _git(invocation: Invocation, place: naming.Place, path: Path) -> list[Download]:
@@ -279,14 +303,21 @@ def _spread(invocation: Invocation, place: naming.Place, path: Path) -> list[Dow
             continue
         source = word.rstrip("*")
         location = place.volumes.locate(place.container, source)
-        if location is None or place.volumes.locate(place.container, destination) is None:
+        if location is None:
             continue
+        kept = place.volumes.locate(place.container, destination) is not None
         for reference in place.volumes.resolve(place.container, source):
+            stored = reference.scheme in _STORES and bool(_WEIGHTY.search(source))
+            if not kept and not stored:
+                continue
             made = _made(reference, destination, path, "copy")
-            made.role = "generic"
+            made.role = "" if stored else "generic"
             found.append(made)
     return found
 
+
+_STORES = frozenset({"gs", "s3", "tos", "az"})
+"""Volumes that show a bucket: copying weights out of one is a download."""
 
 _TOOLS: dict[str, Maker] = {
     "hf": _hub, "huggingface-cli": _hub, "hfdownloader": _hub, "modelscope": _hub,
@@ -296,7 +327,7 @@ _TOOLS: dict[str, Maker] = {
     "aws": _copies, "gsutil": _copies, "gcloud": _copies, "s5cmd": _copies, "s3cmd": _copies,
     "azcopy": _copies, "rclone": _copies, "wget": _copies, "curl": _copies, "aria2c": _copies,
     "axel": _copies, "mc": _copies, "ossutil": _copies, "ossutil64": _copies, "az": _copies,
-    "obsutil": _copies, "coscli": _copies, "awscli": _copies,
+    "obsutil": _copies, "tosutil": _copies, "coscli": _copies, "awscli": _copies,
     "aibrix_download": _aibrix, "aibrix.downloader": _aibrix, "kaggle": _kaggle,
     "model-downloader": _fetcher,
     "storage-initializer": _initializer, "initializer-entrypoint": _initializer,

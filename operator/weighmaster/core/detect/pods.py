@@ -38,7 +38,17 @@ _INITIALIZER = re.compile(r"storage-initializer")
 class Pod:
     """A pod template and where it stands."""
 
-    __slots__ = ("aliases", "around", "hint", "kind", "path", "single", "spec", "standing_in")
+    __slots__ = (
+        "aliases",
+        "around",
+        "hint",
+        "kind",
+        "line",
+        "path",
+        "single",
+        "spec",
+        "standing_in",
+    )
 
     def __init__(
         self, spec: Mapping[str, Json], path: Path, around: Surroundings, kind: str
@@ -53,6 +63,8 @@ class Pod:
         """The runtime that containers without a command belong to, where the kind tells."""
         self.single: tuple[dict[str, Json], Path] | None = None
         """The only container, where the mapping holds it without a list."""
+        self.line: Path = None
+        """The field that holds the command of the only container, where it is not its own."""
         self.standing_in: ModelReference | None = None
         """What a server that names no model loads, where the kind tells."""
 
@@ -72,6 +84,7 @@ def read(pod: Pod, sink: Sink) -> None:
         container, path = pod.single
         interesting = is_interesting(container, pod.hint is not None)
         found.append(Container(container, path, pod.around))
+        found[0].line = pod.line
     for name in CONTAINER_LISTS if pod.single is None else ():
         listed = spec.get(name)
         if type(listed) is not list:
@@ -314,7 +327,8 @@ class _PodReader:
             if entrypoint:
                 self._entrypoint(view, runtime)
             elif view.commands.scripts:
-                self._script(view, runtime)
+                if not custom.is_rehearsal(view.commands.scripts[-1][0]):
+                    self._script(view, runtime)
             elif runtime in (classic.EMBEDDED, classic.DYNAMIC) and custom.is_web(container):
                 self._entrypoint(view, runtime)
             if view.served:

@@ -24,19 +24,25 @@ class Sink:
         self, reference: ModelReference, role: Role, path: Path, process: Process, reason: str
     ) -> None:
         """Add a use unless the same field has already given it to the same container."""
-        spelt = render(path)
-        key = (reference.canonical, role, spelt, process.container)
+        if reference.scheme == "http":
+            process = with_override(process, "http")
+        self._keep(ModelUse(reference, role, render(path), process, reason))
+
+    def _keep(self, use: ModelUse) -> None:
+        key = (use.reference.canonical, use.role, use.path, use.process.container)
         if key in self._seen:
             return
         if len(self.uses) >= MAX_USES:
-            self._overflow(process)
+            self._overflow(use.process)
             return
         self._seen.add(key)
-        if reference.scheme == "http":
-            process = with_override(process, "http")
-        self.uses.append(
-            ModelUse(reference=reference, role=role, path=spelt, process=process, reason=reason)
-        )
+        self.uses.append(use)
+
+    def take(self, other: "Sink", role: Role) -> None:
+        """Add what another sink has found; what it calls a base model is ``role`` here."""
+        for use in other.uses:
+            actual = role if use.role is Role.BASE else use.role
+            self._keep(structs.replace(use, role=actual))
 
     def _overflow(self, process: Process) -> None:
         if self.full:

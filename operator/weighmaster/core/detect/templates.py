@@ -48,7 +48,7 @@ QUIET: frozenset[tuple[str, str]] = frozenset(
 """Kinds that neither run nor name anything."""
 
 _CONTAINER_LISTS = ("containers", "initContainers", "ephemeralContainers")
-_SINGLE = ("mainContainer", "container", "containerSpec", "script", "containerTemplate")
+_SINGLE = ("mainContainer", "container", "containerSpec", "script", "containerTemplate", "runner")
 
 
 class Template:

@@ -4,6 +4,8 @@ import re
 
 from weighmaster.core.detect.environment import Environment
 
+SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "rbash"})
+
 WRAPPERS = frozenset(
     {
         "env", "exec", "nohup", "setsid", "nice", "ionice", "time", "timeout", "stdbuf", "sudo",
@@ -68,10 +70,7 @@ def after(words: list[str], start: int, environment: Environment) -> int:
             name, _, value = word.partition("=")
             environment.assign(name, value)
             start += 1
-        elif word[:1].isdigit():
-            start += 1
-            subject = False
-        elif subject:
+        elif subject or word[:1].isdigit():
             start += 1
             subject = False
         else:
@@ -92,3 +91,29 @@ def command_string(words: list[str], start: int) -> tuple[int, str] | None:
         if " " in words[index].strip():
             return index, words[index]
     return None
+
+
+def shell_operand(words: list[str]) -> tuple[int, bool]:
+    """Where a shell's script or file stands after its flags, and whether it is the script itself.
+
+    The index is that of no word where the shell reads its input.
+    """
+    index = 0
+    inline = False
+    while index < len(words):
+        word = words[index]
+        if word in SHELLS and index == 0:  # busybox sh
+            index += 1
+        elif word == "--":
+            return index + 1, inline
+        elif word[:1] in ("-", "+") and len(word) > 1:
+            index += 1
+            if word[0] == "-" and word[1] != "-":
+                inline = inline or "c" in word
+                if "s" in word and not inline:
+                    return len(words), False
+            if word.endswith("o") or word in ("--rcfile", "--init-file"):
+                index += 1
+        else:
+            break
+    return index, inline

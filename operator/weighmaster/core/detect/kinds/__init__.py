@@ -12,6 +12,7 @@ from weighmaster.core.detect.kinds import (
     nvidia,
     others,
     ray,
+    rolebased,
     seldon,
 )
 from weighmaster.core.detect.kinds.plan import Plan
@@ -24,6 +25,7 @@ Handler = Callable[[Mapping[str, Json], Context, Sink], Plan]
 HANDLERS: dict[tuple[str, str], Handler] = {
     **kserve.HANDLERS,
     **ray.HANDLERS,
+    **rolebased.HANDLERS,
     **nvidia.HANDLERS,
     **kaito.HANDLERS,
     **kubeai.HANDLERS,

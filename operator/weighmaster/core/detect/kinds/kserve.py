@@ -21,12 +21,15 @@ MOUNT = "/mnt/models"
 _COMPONENTS = (
     ("predictor", Role.BASE), ("transformer", Role.TOKENIZER), ("explainer", Role.EXPLAINER)
 )  # fmt: skip
+_NO_FRAMEWORKS = ("workerSpec", "logger", "batcher")
 _EMBEDDING = ("sbert", "embed", "tei")
 
 
 def inference_service(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
     """``InferenceService``: a predictor, perhaps a transformer and an explainer."""
-    spec = mapping(document.get("spec"))
+    spec: Mapping[str, Json] = mapping(document.get("spec"))
+    if not spec and "predictor" in document:  # an indentation slip that dry runs do not show
+        spec = document
     canary = {name: spec.get(name) for name in ("default", "canary") if name in spec}
     for name, value in canary.items():  # v1alpha2
         _components(document, mapping(value), below(None, "spec", name), context, sink)
@@ -61,7 +64,10 @@ def _components(
         here: Path = (path, name)
         provided = _storage(component, here, role, sink)
         around = pods.around(document, component.get("metadata"), context)
-        _containers(around, component, here, role, provided, sink)
+        inner = Sink() if role is Role.EXPLAINER else sink
+        _containers(around, component, here, role, provided, inner)
+        if inner is not sink:
+            sink.take(inner, role)
 
 
 def _storage(
@@ -73,7 +79,7 @@ def _storage(
         if type(value) is not dict or type(framework) is not str:
             continue
         runtime = text(at(value, "modelFormat", "name")) or framework
-        if framework == "workerSpec":
+        if framework in _NO_FRAMEWORKS:
             continue
         process = process_of(runtime, value)
         actual = role

@@ -22,13 +22,14 @@ class Plan(Struct):
 
     ``walk``: look for templates by structure. ``aliases``: paths where the kind's controller puts
     a model. ``hint``: the runtime of containers without a command. ``standing_in``: what such a
-    container loads when it names nothing.
+    container loads when it names nothing. ``instead``: what to walk in place of the object.
     """
 
     walk: bool = True
     aliases: dict[str, ModelReference] = {}
     hint: Runtime | None = None
     standing_in: ModelReference | None = None
+    instead: dict[str, Json] | None = None
 
 
 def uri(value: Json, *, hub: str = "") -> ModelReference | None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from weighmaster.core import references
+from weighmaster.core.detect import pods
 from weighmaster.core.detect.context import Context
 from weighmaster.core.detect.environment import is_variable
 from weighmaster.core.detect.kinds.plan import Plan, process_of, uri
@@ -34,6 +35,8 @@ def service(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
     path = below(None, "spec", "serveConfigV2")
     configuration = at(document, "spec", "serveConfigV2")
     tree = parse_text(configuration) if type(configuration) is str else configuration
+    if configuration is None:
+        tree = _old(mapping(at(document, "spec", "serveConfig")))
     if type(tree) is not dict:
         image = _image(document, "rayClusterConfig")
         if configuration:
@@ -48,6 +51,15 @@ def service(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
     for application in applications:
         _application(mapping(application), sink)
     return Plan()
+
+
+def _old(config: dict[str, Json]) -> dict[str, Json] | None:
+    """``serveConfig`` of v1alpha1, as the one application it is."""
+    if not config:
+        return None
+    environment = config.get("runtimeEnv")
+    tree = parse_text(environment) if type(environment) is str else environment
+    return {"import_path": config.get("importPath"), "runtime_env": tree}
 
 
 def _application(application: dict[str, Json], sink: Sink) -> None:
@@ -160,12 +172,10 @@ def named(value: str) -> ModelReference | None:
 
 
 def job(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
-    """``RayJob``: a batch job that serves itself a model, if its environment names one."""
-    del context
+    """``RayJob``: a batch job that loads a model for itself, by its environment or its code."""
     spec = mapping(document.get("spec"))
     tree = mapping(parse_text(text(spec.get("runtimeEnvYAML"))))
     process = process_of("ray", {"env": tree.get("env_vars")})
-    image = _image(document, "rayClusterSpec")
     entry = text(spec.get("entrypoint"))
     training = re.search(r"train|fine-?_?tun|sft|dpo|grpo", entry, re.IGNORECASE)
     if not training:
@@ -178,8 +188,23 @@ def job(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
                         reference, Role.BASE, below(None, "spec", "runtimeEnvYAML"), process,
                         f"RayJob {name}",
                     )  # fmt: skip
-    del image
+        _entry(document, entry, context, sink)
     return Plan()
+
+
+def _entry(document: Mapping[str, Json], entry: str, context: Context, sink: Sink) -> None:
+    """The job's own command, run beside the files and variables of the head."""
+    template = mapping(at(document, "spec", "rayClusterSpec", "headGroupSpec", "template"))
+    head = mapping(template.get("spec"))
+    containers = items(head.get("containers"))
+    container = {key: value for key, value in mapping(containers[0] if containers else None).items()
+                 if key not in ("lifecycle", "args")}  # fmt: skip
+    container["command"] = ["sh", "-c", entry]
+    around = pods.around(document, template.get("metadata"), context)
+    pod = pods.Pod({"volumes": head.get("volumes")}, below(None, "spec"), around, "RayJob")
+    pod.single = (container, below(None, "spec"))
+    pod.line = below(None, "spec", "entrypoint")
+    pods.read(pod, sink)
 
 
 def cluster(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:

@@ -20,7 +20,8 @@ def model(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
     del context
     spec = mapping(document.get("spec"))
     fields = Fields(document, sink, process_of("seldon"))
-    role = Role.EXPLAINER if "explainer" in spec else Role.BASE
+    explains = "explainer" in spec or document.get("kind") == "Explainer"
+    role = Role.EXPLAINER if explains else Role.BASE
     reference = uri(spec.get("storageUri"))
     path = below(None, "spec", "storageUri")
     if reference is None and "llm" in spec:
@@ -28,6 +29,8 @@ def model(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
     fields.add(
         reference or references.unresolved("spec.storageUri missing"), role, path, "Seldon model"
     )
+    white = uri(at(spec, "whiteBox", "storageUri"))
+    fields.add(white, Role.BASE, below(None, "spec", "whiteBox", "storageUri"), "explained model")
     return Plan(walk=False)
 
 
@@ -80,6 +83,7 @@ def _units(graph: dict[str, Json], path: Path, fields: Fields) -> None:
 
 HANDLERS = {
     (V2, "Model"): model,
+    (V2, "Explainer"): model,
     (V2, "Server"): server,
     (V1, "SeldonDeployment"): deployment,
 }
