@@ -91,7 +91,12 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
     decision = decide(workload, uses, evaluate(workload, uses, snapshot, now))
     if request.stage is Stage.MUTATE:
         return Review(mutate(decision, document.get("metadata")), decision)
-    existing = decision.action >= Action.SANDBOX and old is not None and detect(old) == uses
+    existing = (
+        decision.action >= Action.SANDBOX
+        and old is not None
+        and detect(old) == uses
+        and _pod_images(old) == _pod_images(document)
+    )
     return Review(validate(decision, existing=existing), decision)
 
 
@@ -125,6 +130,19 @@ def describe(document: Document, namespace: str, name: str, old: Document | None
             _labels(_mapping(carrier.get("metadata")).get("labels")) for carrier in carriers
         ),
     )
+
+
+def _pod_images(document: Document) -> list[object]:
+    """The images of a Pod: what may change in a running one, and brings other weights with it."""
+    if document.get("kind") != "Pod" or document.get("apiVersion") != "v1":
+        return []
+    spec = _mapping(document.get("spec"))
+    lists = [spec.get(name) for name in ("initContainers", "containers")]
+    return [
+        [_mapping(container).get("image") for container in containers]
+        for containers in lists
+        if isinstance(containers, list)
+    ]
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

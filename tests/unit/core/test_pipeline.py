@@ -104,6 +104,16 @@ def test_ephemeral_container_with_a_model_is_judged_anew() -> None:
     assert not update(old, new, subresource="ephemeralcontainers").response.allowed
 
 
+@pytest.mark.parametrize("model", ["$MODEL", "acme/m"])
+def test_new_image_in_a_running_pod_is_judged_anew_since_weights_may_come_with_it(
+    model: str,
+) -> None:
+    old, new = pod(model), pod(model)
+    new["spec"]["containers"][0]["image"] = "vllm/vllm-openai:other"
+    assert not update(old, new).response.allowed
+    assert update(old, old).response.allowed
+
+
 @pytest.mark.parametrize("document", [None, {}, pod("$MODEL"), deployment("$MODEL")])
 def test_delete_is_allowed_and_connect_refused(document: Any) -> None:
     held = snapshot(policy(FORBIDDEN))
