@@ -217,7 +217,7 @@ def test_no_policy_of_a_tenant_holds_the_others_up(made: dict[str, Any]) -> None
 def test_policies_of_a_usual_size_are_far_from_the_budget() -> None:
     rules: list[dict[str, Any]] = [
         KNOWN,
-        {"origin": {"publishers": {"allow": ["acme"]}}},
+        {"origin": {"assurance": "Namespace", "publishers": {"allow": ["acme"]}}},
         {"code": {"remote": "Forbid"}},
         {"format": {"allow": ["safetensors"]}},
         {"expression": {"cel": "model.reference.matches('^hf://[a-z0-9-]+/.*$')", "message": "m"}},
@@ -227,6 +227,7 @@ def test_policies_of_a_usual_size_are_far_from_the_budget() -> None:
         for n in range(20)
     ]
     held = snapshot(*policies, publisher("acme", "hf://acme/**"))
+    assert [each.problem for each in held.policies] == [None] * 20
     assert held.cost_per_use("default", 4) * 32 < MAX_COST
     crowd = pod(*[f"acme/m{n}" for n in range(32)])
     assert review(request(crowd), held, NOW).response.allowed

@@ -54,8 +54,12 @@ UNUSABLE: dict[str, dict[str, Any]] = {
         "rules": [{"name": "a", "expression": {"cel": "model.", "message": "m"}}]
     },
     "a code rule that forbids nothing": {"rules": [{"name": "a", "code": {}}]},
-    "empty lists of publishers": {"rules": [{"name": "a", "origin": {"publishers": {}}}]},
-    "an origin rule that asks nothing": {"rules": [{"name": "a", "origin": {}}]},
+    "empty lists of publishers": {
+        "rules": [{"name": "a", "origin": {"assurance": "Namespace", "publishers": {}}}]
+    },
+    "an origin rule that asks nothing": {
+        "rules": [{"name": "a", "origin": {"assurance": "Namespace"}}]
+    },
     "an empty list of formats": {"rules": [{"name": "a", "format": {"allow": []}}]},
     "excluding every namespace": {"exclude": EMPTY_SELECTOR},
     "match In without values": {"match": {"namespaceSelector": expression("env", "In")}},
