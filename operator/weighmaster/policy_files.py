@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from weighmaster.api import GROUP
 from weighmaster.api.v1alpha1 import API_VERSION, RESOURCES, VERSION
 from weighmaster.cluster.store import KINDS, NAMESPACES, PolicyStore
@@ -50,6 +52,17 @@ def add_document(store: PolicyStore, document: Mapping[str, Any]) -> bool:
     return True
 
 
+def is_unicode(value: object) -> bool:
+    """Whether a document can be written down at all: JSON may spell half a surrogate pair."""
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return False
+    except (RecursionError, OverflowError, TypeError):
+        return True
+    return True
+
+
 def _take(store: PolicyStore, document: Document) -> bool:
     """Add one document; whether it is a policy. Documents of other people's kinds are passed by."""
     if document.error is not None:
@@ -58,6 +71,8 @@ def _take(store: PolicyStore, document: Document) -> bool:
     value = document.value
     if value is None:
         return False
+    if not is_unicode(value):
+        raise PolicyError(f"{where}: half a surrogate pair is no text")
     if not isinstance(value, dict):
         raise PolicyError(f"{where}: not a Kubernetes object")
     version, kind = str(value.get("apiVersion")), str(value.get("kind"))

@@ -13,9 +13,10 @@ from rich.console import Console
 from weighmaster.cli.table import Row, decisions_table
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.values import Action
-from weighmaster.manifests import read_files
+from weighmaster.errors import ManifestError
+from weighmaster.manifests import Document, read_files
 from weighmaster.pipeline import AdmissionRequest, Operation, Review, Stage, review
-from weighmaster.policy_files import FileStore
+from weighmaster.policy_files import FileStore, is_unicode
 
 VIOLATIONS, BAD_INPUT = 1, 2
 """Exit codes."""
@@ -81,10 +82,15 @@ def check(
     Exit codes: 0 clean, 1 violations, 2 bad input.
     """
     documents = list(read_files([*files, *more_files]))
-    broken = [document.error for document in documents if document.error is not None]
+    broken = [error for document in documents if (error := _error(document)) is not None]
     for error in broken:
         click.echo(f"weighmaster: {error}", err=True)
-    values = [(document.file, each) for document in documents for each in _objects(document.value)]
+    values = [
+        (document.file, each)
+        for document in documents
+        if _error(document) is None
+        for each in _objects(document.value)
+    ]
     namespaces = [value for _, value in values if value.get("kind") == "Namespace"]
     snapshot = FileStore(policies, namespaces).snapshot()
     checked = list(_check(values, namespace, snapshot))
@@ -117,6 +123,14 @@ def _check(
         name = str(fields.get("name") or fields.get("generateName") or "")
         answer = review(request, snapshot, now)
         yield Checked(file, str(value.get("kind") or ""), where, name, answer)
+
+
+def _error(document: Document) -> ManifestError | None:
+    if document.error is None and not is_unicode(document.value):
+        return ManifestError(
+            document.file, document.index, document.line, "half a surrogate pair is no text"
+        )
+    return document.error
 
 
 def _objects(value: object) -> Iterator[Mapping[str, Any]]:

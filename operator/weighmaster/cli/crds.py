@@ -63,4 +63,4 @@ def definitions() -> dict[str, str]:
 
 
 def _has(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_text(encoding="utf-8") == text
+    return path.is_file() and path.read_bytes() == text.encode()
