@@ -1,0 +1,1 @@
+"""The OpenSSF model-signing conformance suite, run against our verifier."""

@@ -1,0 +1,1 @@
+"""Builders of signed models: keys, certificate chains, bundles, and a Sigstore instance."""
