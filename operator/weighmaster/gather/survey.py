@@ -1,0 +1,272 @@
+"""From a listing of files to evidence: what to fetch, what to look into, and what stays unknown.
+
+The same for every source that can list files and hand out their bytes: hubs, and registries whose
+layers are files.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct, structs
+
+from weighmaster.core.content.card import base_references, read_card
+from weighmaster.core.content.configs import ConfigFacts, read_config
+from weighmaster.core.content.filenames import FilePurpose, format_by_name, purpose_of
+from weighmaster.core.content.magic import Examined, examine
+from weighmaster.core.content.reading import run
+from weighmaster.core.content.summary import (
+    Examination,
+    complete_card,
+    listed,
+    merge_gaps,
+    summarise,
+)
+from weighmaster.core.evidence import (
+    Basis,
+    CardFacts,
+    ContentFacts,
+    FileFact,
+    Gap,
+    GapReason,
+    SignatureBundle,
+    SignatureKind,
+    UnavailableReason,
+)
+from weighmaster.errors import GatherError
+from weighmaster.gather.remote import Readable, drive, is_unreadable
+from weighmaster.gather.settings import Caps
+
+Found = TypeVar("Found")
+
+_URGENT = {
+    FilePurpose.SIGNATURE: 0,
+    FilePurpose.CARD: 1,
+    FilePurpose.CONFIG: 2,
+    FilePurpose.CODE: 3,
+    FilePurpose.WEIGHTS: 4,
+    FilePurpose.ARCHIVE: 5,
+    FilePurpose.OTHER: 6,
+}
+"""Order in which caps are used up."""
+
+_KEPT = frozenset({FilePurpose.SIGNATURE, FilePurpose.CARD, FilePurpose.CONFIG})
+"""What is fetched whole even when its digest is known."""
+
+
+class Entry(Struct, frozen=True):
+    """A listed file: name, size in bytes, SHA-256 (hex) or git blob id (hex) where listed."""
+
+    name: str
+    size: int
+    sha256: str | None = None
+    blob: str | None = None
+
+
+class Store(Protocol):
+    """Where the files of a listing are."""
+
+    async def fetch(self, entry: Entry, limit: int) -> bytes:
+        """All bytes of a file, at most ``limit``. Raises GatherError."""
+        ...
+
+    def open(self, entry: Entry) -> Readable:
+        """A file to read at offsets."""
+        ...
+
+
+class Survey(Struct, frozen=True, kw_only=True):
+    """What the files of a model say."""
+
+    files: tuple[FileFact, ...]
+    signatures: tuple[SignatureBundle, ...]
+    card: CardFacts
+    content: ContentFacts
+    gaps: tuple[Gap, ...]
+
+
+class _Found(Struct, frozen=True):
+    """What one fetched file gave; ``content`` is kept for few."""
+
+    entry: Entry
+    sha256: str
+    examined: Examined
+    content: bytes | None
+
+
+async def survey(entries: Sequence[Entry], store: Store, caps: Caps) -> Survey:
+    """Fetch what must be fetched, look into the rest, and put it together.
+
+    Raises GatherError when the host fails, or when bytes are not what the listing says they are.
+    """
+    chosen, gaps = _choose(entries, caps)
+    fetched = {entry.name: _fetch(entry, store, caps) for entry in chosen}
+    probed = {
+        entry.name: _probe(entry, store, caps) for entry in _to_probe(entries, set(fetched), caps)
+    }
+    found = dict(zip(fetched, await _all(list(fetched.values())), strict=True))
+    probes = dict(zip(probed, await _all(list(probed.values())), strict=True))
+    files = tuple(_file_fact(entry, found.get(entry.name)) for entry in entries)
+    unknown = [file.name for file in files if file.sha256 is None]
+    if unknown:
+        gaps.append(Gap(GapReason.DIGEST_UNKNOWN, listed(unknown)))
+    examinations = [
+        Examination(entry.name, entry.size, _examined(entry, found, probes)) for entry in entries
+    ]
+    card, configs, read_gaps = _documents(found)
+    content, content_gaps = summarise(examinations, configs)
+    card, header_gaps = complete_card(card, examinations)
+    return Survey(
+        files=files,
+        signatures=_signatures(found),
+        card=card,
+        content=content,
+        gaps=merge_gaps([*gaps, *read_gaps, *content_gaps, *header_gaps]),
+    )
+
+
+async def _all(work: Sequence[Coroutine[Any, Any, Found]]) -> list[Found]:
+    """The results of all, in order. The first failure ends the others and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part) for part in work]
+    except* GatherError as failures:
+        raise _first(failures) from None
+    return [task.result() for task in tasks]
+
+
+def _first(failures: BaseExceptionGroup[GatherError]) -> GatherError:
+    """The gravest of several failures: what is hostile outranks what is merely down."""
+    errors = [error for error in failures.exceptions if isinstance(error, GatherError)]
+    hostile = [error for error in errors if error.reason == UnavailableReason.HOSTILE_ANSWER]
+    return (hostile or errors)[0]
+
+
+def _choose(entries: Sequence[Entry], caps: Caps) -> tuple[list[Entry], list[Gap]]:
+    """The files to fetch whole, within the caps, and gaps for important ones left out."""
+    wanted = [entry for entry in entries if not entry.sha256 or purpose_of(entry.name) in _KEPT]
+    wanted.sort(key=lambda entry: (_URGENT[purpose_of(entry.name)], entry.size))
+    chosen: list[Entry] = []
+    gaps: list[Gap] = []
+    total = signatures = 0
+    for entry in wanted:
+        purpose = purpose_of(entry.name)
+        is_signature = purpose is FilePurpose.SIGNATURE
+        largest = caps.signature if is_signature else caps.fetched_file
+        fits = entry.size <= largest and total + entry.size <= caps.fetched_bytes
+        if is_signature and signatures >= caps.signatures:
+            fits = False
+        if not fits or len(chosen) >= caps.fetched_files:
+            if is_signature:
+                gaps.append(Gap(GapReason.SIGNATURE_NOT_READ, entry.name[:256]))
+            elif purpose in _KEPT:
+                gaps.append(Gap(GapReason.CONFIG_NOT_READ, entry.name[:256]))
+            continue
+        chosen.append(entry)
+        total += entry.size
+        signatures += is_signature
+    return chosen, gaps
+
+
+def _to_probe(entries: Sequence[Entry], fetched: set[str], caps: Caps) -> list[Entry]:
+    """The files to look into without fetching them: weights first, then whatever is unknown."""
+    rest = [entry for entry in entries if entry.name not in fetched and entry.size > 0]
+    rest.sort(key=lambda entry: (format_by_name(entry.name) is None, entry.name))
+    return rest[: caps.probed_files]
+
+
+async def _fetch(entry: Entry, store: Store, caps: Caps) -> _Found:
+    content = await store.fetch(entry, caps.fetched_file)
+    digest = hashlib.sha256(content).hexdigest()
+    listed_as = entry.sha256 or entry.blob
+    actual = digest if entry.sha256 else git_blob_id(content)
+    if len(content) != entry.size or (listed_as is not None and actual != listed_as):
+        raise GatherError(
+            UnavailableReason.HOSTILE_ANSWER,
+            f"{entry.name[:256]}: the bytes are not those that the listing names",
+        )
+    examined = run(examine(entry.size, limit=caps.header), content)
+    kept = content if purpose_of(entry.name) in _KEPT else None
+    return _Found(entry, digest, examined, kept)
+
+
+async def _probe(entry: Entry, store: Store, caps: Caps) -> Examined | None:
+    try:
+        return await drive(examine(entry.size, limit=caps.header), store.open(entry))
+    except GatherError as error:
+        if is_unreadable(error):
+            return None
+        raise
+
+
+def git_blob_id(content: bytes) -> str:
+    """The id git gives to a file's content, in hex (git hash-object)."""
+    header = b"blob %d\x00" % len(content)
+    return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
+
+
+def _file_fact(entry: Entry, found: _Found | None) -> FileFact:
+    if found is not None:
+        return FileFact(entry.name, entry.size, found.sha256, Basis.VERIFIED)
+    return FileFact(entry.name, entry.size, entry.sha256, Basis.FETCHED)
+
+
+def _examined(
+    entry: Entry, found: Mapping[str, _Found], probes: Mapping[str, Examined | None]
+) -> Examined | None:
+    if (fetched := found.get(entry.name)) is not None:
+        return fetched.examined
+    return probes.get(entry.name, Examined(None) if entry.size == 0 else None)
+
+
+def _signatures(found: Mapping[str, _Found]) -> tuple[SignatureBundle, ...]:
+    return tuple(
+        SignatureBundle(kind=kind_of(name, file.content), content=file.content, source=name)
+        for name, file in sorted(found.items())
+        if file.content is not None and purpose_of(name) is FilePurpose.SIGNATURE
+    )
+
+
+def kind_of(name: str, content: bytes) -> SignatureKind:
+    """A sigstore bundle is a JSON object with a media type; anything else is some signature."""
+    looks = content.lstrip()[:1] == b"{" and b"vnd.dev.sigstore.bundle" in content[: 64 * 1024]
+    named = name.lower().endswith((".sigstore", ".sigstore.json")) or name == "model.sig"
+    return SignatureKind.BUNDLE if looks or named else SignatureKind.DETACHED
+
+
+def _documents(
+    found: Mapping[str, _Found],
+) -> tuple[CardFacts, list[tuple[str, ConfigFacts]], list[Gap]]:
+    card = CardFacts()
+    configs: list[tuple[str, ConfigFacts]] = []
+    gaps: list[Gap] = []
+    for name, file in sorted(found.items()):
+        if file.content is None:
+            continue
+        purpose = purpose_of(name)
+        if purpose is FilePurpose.CARD:
+            card, card_gaps = read_card(name, file.content)
+            gaps += card_gaps
+        elif purpose is FilePurpose.CONFIG:
+            facts, config_gaps = read_config(name, file.content)
+            configs.append((name, facts))
+            gaps += config_gaps
+    if not card.base_models:
+        card, adapter_gaps = _from_adapters(card, configs)
+        gaps += adapter_gaps
+    return card, configs, gaps
+
+
+def _from_adapters(
+    card: CardFacts, configs: Sequence[tuple[str, ConfigFacts]]
+) -> tuple[CardFacts, tuple[Gap, ...]]:
+    """Base models from adapters' configurations, where the card names none."""
+    named = [(name, facts.base_model) for name, facts in configs if facts.base_model]
+    models, gaps = base_references(base for _, base in named if base)
+    if not models:
+        return card, gaps
+    source = ", ".join(filter(None, (card.source, named[0][0])))
+    return structs.replace(
+        card, base_models=models, relation=card.relation or "adapter", source=source
+    ), gaps

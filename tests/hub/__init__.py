@@ -1,0 +1,1 @@
+"""Hubs and registries on loopback, for tests of gathering."""
