@@ -57,7 +57,7 @@ class Request:
         self.subject = name(common_name)
         self.since = NOW - YEAR
         self.until = NOW + YEAR
-        self.hash: hashes.HashAlgorithm = hashes.SHA256()
+        self.hash = hashes.SHA256()
         self.extensions: dict[str, tuple[x509.ExtensionType, bool]] = {}
         self["constraints"] = x509.BasicConstraints(ca=authority, path_length=None)
         self["usage"] = usage(sign=not authority, issue=authority)
@@ -89,9 +89,9 @@ class Request:
 class Chain:
     """Root, intermediate and leaf for an identity."""
 
-    def __init__(self, identity: str = "https://acme.example/signer") -> None:
+    def __init__(self, identity: str = "https://acme.example/signer", root: str = "Root") -> None:
         self.identity = identity
-        self.root = Request("Root", authority=True).issue()
+        self.root = Request(root, authority=True).issue()
         self.intermediate = Request("Intermediate", authority=True).issue(self.root)
         self.leaf_request = Request("Signer")
         self.leaf_request["names"] = x509.SubjectAlternativeName(

@@ -51,6 +51,19 @@ def verify(
     return verify_model([document], requirement, files_of() if files is None else files, scope, now)
 
 
+def accepted(
+    bundle: Json | bytes,
+    authority: Authority | Sequence[Authority],
+    files: Mapping[str, File] | None = None,
+    *,
+    scope: Scope = DEFAULT_SCOPE,
+    terms: Terms = DEFAULT_TERMS,
+    now: datetime = NOW,
+) -> bool:
+    """Whether it is verified; an error otherwise, which says why."""
+    return bool(verify(bundle, authority, files, scope=scope, terms=terms, now=now).signers)
+
+
 def refusal(
     bundle: Json | bytes,
     authority: Authority,

@@ -15,7 +15,7 @@ from tests.signing.bundles import (
     model_statement,
     public_pem,
 )
-from tests.signing.models import refusal, verify
+from tests.signing.models import accepted, refusal
 from weighmaster.core.verify.authorities import KeyAuthority, key_authority
 from weighmaster.core.verify.reasons import VerificationReason as R
 from weighmaster.errors import AuthorityError
@@ -30,7 +30,7 @@ def test_each_curve_of_the_specification_is_verified_with_its_own_hash(
 ) -> None:
     key = ec.generate_private_key(curve)
     authority = key_authority(public_pem(key))
-    assert verify(key_bundle(model_statement(), key), authority)
+    assert accepted(key_bundle(model_statement(), key), authority)
     other: hashes.HashAlgorithm = hashes.SHA384() if curve.name == "secp256r1" else hashes.SHA256()
     signed = bundle(envelope(model_statement(), key, other), {"publicKey": {}})
     assert refusal(signed, authority) is R.BAD_SIGNATURE
@@ -69,7 +69,7 @@ def test_keys_may_be_named_by_hint_of_pem_or_der_or_stand_in_the_bundle(
     ]
     for form in forms:
         signed = bundle(envelope(model_statement(), key), {"publicKey": form})
-        assert verify(signed, authority)
+        assert accepted(signed, authority)
 
 
 @pytest.mark.parametrize("raw", [b"junk", b"-----BEGIN PUBLIC KEY-----\n"])

@@ -21,7 +21,7 @@ from tests.signing.bundles import (
     root_digest,
     statement,
 )
-from tests.signing.models import files_of, refusal, verify
+from tests.signing.models import accepted, files_of, refusal
 from weighmaster.core.verify import dsse
 from weighmaster.core.verify.authorities import KeyAuthority
 from weighmaster.core.verify.bundle import IN_TOTO
@@ -67,7 +67,7 @@ def test_the_root_digest_is_taken_in_the_order_of_the_predicate(
 ) -> None:
     """The specification sorts by name, the reference by path components; both must verify."""
     for resources in (_resources(), list(reversed(_resources()))):
-        assert verify(key_bundle(statement(resources), key), authority)
+        assert accepted(key_bundle(statement(resources), key), authority)
 
 
 def test_a_statement_about_no_files_is_refused(key: Key, authority: KeyAuthority) -> None:
@@ -123,7 +123,7 @@ def test_an_unusual_but_clear_name_is_accepted(
     key: Key, authority: KeyAuthority, name: str
 ) -> None:
     model = {**MODEL, name: b"content"}
-    assert verify(key_bundle(model_statement(model), key), authority, files_of(model))
+    assert accepted(key_bundle(model_statement(model), key), authority, files_of(model))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_another_hash_is_accepted_where_the_caller_has_it(
     resources = [resource(name, MODEL[name], "blake2b") for name in sorted(MODEL)]
     signed = key_bundle(statement(resources, hash_type="blake2b"), key)
     terms = Terms(algorithms=frozenset({"sha256", "blake2b"}))
-    assert verify(signed, authority, files_of(algorithm="blake2b"), terms=terms)
+    assert accepted(signed, authority, files_of(algorithm="blake2b"), terms=terms)
     assert refusal(signed, authority, files_of(), terms=terms) is R.UNKNOWN_DIGEST
     assert refusal(signed, authority, files_of(algorithm="blake2b")) is R.UNSUPPORTED
 
@@ -230,7 +230,7 @@ def test_ignore_paths_may_be_absent_and_unknown_members_are_ignored_where_the_sp
     signed = _without("predicate", "serialization", "ignore_paths")
     signed["predicate"]["resources"][0]["annotations"] = {"a": 1}
     signed["extra"] = 1
-    assert verify(key_bundle(signed, key), authority)
+    assert accepted(key_bundle(signed, key), authority)
 
 
 def test_too_many_files_are_refused(key: Key, authority: KeyAuthority) -> None:
@@ -247,7 +247,7 @@ def test_the_dot_of_old_signers_names_a_single_file_and_nothing_in_a_folder(
 ) -> None:
     signed = key_bundle(statement([{**resource("x", b"w"), "name": "."}]), key)
     file = files_of({"model.gguf": b"w"})
-    assert verify(signed, authority, file, terms=Terms(single_file="model.gguf"))
+    assert accepted(signed, authority, file, terms=Terms(single_file="model.gguf"))
     assert refusal(signed, authority, file) is R.UNSAFE_NAME
 
 
@@ -263,7 +263,7 @@ def test_the_legacy_format_is_refused_with_a_reason_of_its_own_unless_allowed(
 ) -> None:
     signed = key_bundle(_legacy(), key)
     assert refusal(signed, authority) is R.LEGACY_FORMAT
-    assert verify(signed, authority, terms=Terms(legacy=True))
+    assert accepted(signed, authority, terms=Terms(legacy=True))
 
 
 def test_the_broken_encoding_of_the_legacy_format_signs_legacy_statements_only(
@@ -280,6 +280,6 @@ def test_the_broken_encoding_of_the_legacy_format_signs_legacy_statements_only(
         return bundle(envelope, {"publicKey": {}})
 
     allowed = Terms(legacy=True)
-    assert verify(broken(_legacy()), authority, terms=allowed)
+    assert accepted(broken(_legacy()), authority, terms=allowed)
     assert refusal(broken(_legacy()), authority) is R.BAD_SIGNATURE
     assert refusal(broken(model_statement()), authority, terms=allowed) is R.BAD_SIGNATURE
