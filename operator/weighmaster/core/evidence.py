@@ -273,7 +273,11 @@ class Evidence(Struct, frozen=True, kw_only=True):
     @property
     def complete(self) -> bool:
         """Whether every file is listed and has a digest: what a manifest comparison needs."""
-        missing = {GapReason.LISTING_INCOMPLETE, GapReason.PLATFORMS_NOT_READ}
+        missing = {
+            GapReason.LISTING_INCOMPLETE,
+            GapReason.PLATFORMS_NOT_READ,
+            GapReason.ARCHIVE_NOT_OPENED,
+        }
         return (
             bool(self.files)
             and all(file.sha256 for file in self.files)

@@ -67,7 +67,7 @@ class HttpClient:
         lookup: Lookup = look_up,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self.settings = settings
+        self._settings = settings
         self.clock = clock or Clock()
         self._resolver = GuardedResolver(settings, lookup)
         self._pace = Pace(self.clock, settings.patience)
@@ -75,6 +75,11 @@ class HttpClient:
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._host_slots: dict[str, asyncio.Semaphore] = {}
         self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def settings(self) -> GatherSettings:
+        """How it was set up."""
+        return self._settings
 
     async def __aenter__(self) -> Self:
         limits = self.settings.timeouts

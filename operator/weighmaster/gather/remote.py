@@ -8,8 +8,9 @@ from weighmaster.core.content.reading import Reader, Span
 from weighmaster.core.evidence import UnavailableReason
 from weighmaster.errors import GatherError
 from weighmaster.gather.answers import hostile, succeeded
-from weighmaster.gather.client import HttpClient, Request, total_of
+from weighmaster.gather.client import Answer, Request, total_of
 from weighmaster.gather.credentials import Credential
+from weighmaster.gather.settings import GatherSettings
 
 Found = TypeVar("Found")
 
@@ -22,6 +23,19 @@ class Readable(Protocol):
         ...
 
 
+class Getter(Protocol):
+    """Who sends requests: the client, or a registry that knows how to log in."""
+
+    @property
+    def settings(self) -> GatherSettings:
+        """The caps that hold."""
+        ...
+
+    async def get(self, request: Request) -> Answer:
+        """The answer to a request. Raises GatherError."""
+        ...
+
+
 class RemoteFile:
     """One file behind a URL, read by range requests (RFC 9110, section 14).
 
@@ -30,7 +44,7 @@ class RemoteFile:
 
     def __init__(
         self,
-        client: HttpClient,
+        client: Getter,
         url: URL,
         size: int,
         *,

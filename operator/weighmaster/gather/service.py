@@ -17,6 +17,7 @@ from weighmaster.gather.addresses import Lookup, look_up
 from weighmaster.gather.client import HttpClient
 from weighmaster.gather.credentials import NONE, Credentials
 from weighmaster.gather.hf import HuggingFace
+from weighmaster.gather.oci import OciRegistry
 from weighmaster.gather.pace import Clock
 from weighmaster.gather.settings import GatherSettings, Holding
 
@@ -211,7 +212,11 @@ ALWAYS_ASKED = frozenset({"image-embedded"})
 
 def sources(client: HttpClient) -> dict[str, Source]:
     """Who gathers for which scheme."""
-    return {"hf": HuggingFace(client)}
+    oci = OciRegistry(client)
+    return {
+        "hf": HuggingFace(client),
+        **dict.fromkeys(("oci", "nim", "aim", "image-embedded"), oci),
+    }
 
 
 def holding_of(failure: Unavailable, holding: Holding) -> float:
