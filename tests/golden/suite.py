@@ -72,8 +72,10 @@ class Loaded(Struct, frozen=True):
 
     def snapshot(self, *, reverse: bool = False) -> Snapshot:
         """The policies it is decided by, taken in the order of the files or against it."""
+        latest = {_identity(document): document for document in self.resources}
+        documents = list(latest.values())
         store = PolicyStore()
-        for document in reversed(self.resources) if reverse else self.resources:
+        for document in reversed(documents) if reverse else documents:
             add_document(store, document)
         return store.snapshot()
 
@@ -119,6 +121,15 @@ def load(path: Path) -> list[Loaded]:
         )
         for case in suite.cases
     ]
+
+
+def _identity(document: Document) -> tuple[str, ...]:
+    """What makes two documents the same object; a case may replace one of its suite."""
+    metadata = document.get("metadata") or {}
+    return tuple(
+        str(part)
+        for part in (document.get("kind"), metadata.get("namespace"), metadata.get("name"))
+    )
 
 
 def _resolve(resources: list[Document], folder: Path) -> list[Document]:

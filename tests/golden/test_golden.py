@@ -85,6 +85,21 @@ def test_removing_an_exception_never_loosens_a_decision(loaded: Loaded) -> None:
 
 
 @every_case
+def test_removing_evidence_never_loosens_a_decision(loaded: Loaded) -> None:
+    snapshot = loaded.snapshot()
+    if any(policy.on_unknown < policy.action for policy in snapshot.policies):
+        return  # such a policy says itself that what is unknown weighs less
+    records = [r for r in loaded.resources if r.get("kind") == "ModelRecord"]
+    for record in records:
+        without = Loaded(
+            id=loaded.id,
+            case=loaded.case,
+            resources=tuple(r for r in loaded.resources if r is not record),
+        )
+        assert action_of(without.review()) >= action_of(loaded.review(snapshot))
+
+
+@every_case
 def test_forgetting_the_labels_of_namespaces_never_loosens_a_decision(loaded: Loaded) -> None:
     without = Loaded(
         id=loaded.id,

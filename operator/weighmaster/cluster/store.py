@@ -17,19 +17,23 @@ from weighmaster.api.v1alpha1 import (
     ModelException,
     ModelPolicy,
     ModelPublisher,
+    ModelRecord,
 )
 from weighmaster.cluster.client import ApiClient, Json
 from weighmaster.cluster.reflector import ObjectKey, Reflector, Resource, object_key
 from weighmaster.core.evaluate.exceptions import compile_exception
-from weighmaster.core.evaluate.policies import compile_policy, read_metadata
+from weighmaster.core.evaluate.policies import compile_policy
+from weighmaster.core.evaluate.records import read_record
 from weighmaster.core.evaluate.selectors import Labels
 from weighmaster.core.evaluate.snapshot import Snapshot, read_publisher
+from weighmaster.core.evaluate.stored import read_metadata
 from weighmaster.telemetry import StoreMetrics
 
 CLUSTER_POLICIES = ClusterModelPolicy.names.plural
 POLICIES = ModelPolicy.names.plural
 PUBLISHERS = ModelPublisher.names.plural
 EXCEPTIONS = ModelException.names.plural
+RECORDS = ModelRecord.names.plural
 NAMESPACES = "namespaces"
 
 
@@ -42,6 +46,7 @@ _COMPILERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     POLICIES: compile_policy,
     PUBLISHERS: read_publisher,
     EXCEPTIONS: compile_exception,
+    RECORDS: read_record,
     NAMESPACES: _namespace_labels,
 }
 
@@ -50,6 +55,7 @@ _API: tuple[type[ApiResource], ...] = (
     ModelPolicy,
     ModelPublisher,
     ModelException,
+    ModelRecord,
 )
 KINDS = {resource.names.kind: resource.names.plural for resource in _API}
 """Our kinds that decisions read, with the resource each belongs to."""
@@ -93,6 +99,7 @@ class PolicyStore:
                 policies=[policy for stored in policies for policy in stored.values()],
                 publishers=self._objects[PUBLISHERS].values(),
                 exceptions=self._objects[EXCEPTIONS].values(),
+                records=self._objects[RECORDS].values(),
                 namespaces={
                     name: labels for (_, name), labels in self._objects[NAMESPACES].items()
                 },

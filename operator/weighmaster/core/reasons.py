@@ -22,6 +22,10 @@ class Reason(StrEnum):
     RUNTIME_ADAPTERS = "RuntimeAdapters"
     ORIGIN_OVERRIDDEN = "OriginOverridden"
     EXPRESSION_FALSE = "ExpressionFalse"
+    MUTABLE_REFERENCE = "MutableReference"
+    NOT_SIGNED = "NotSigned"
+    LICENSE_NOT_ALLOWED = "LicenseNotAllowed"
+    LINEAGE_UNKNOWN = "LineageUnknown"
 
     EVIDENCE_NOT_AVAILABLE = "EvidenceNotAvailable"
     UNDECIDABLE = "Undecidable"
@@ -82,6 +86,21 @@ EXPLANATIONS: dict[Reason, str] = {
         " have it approved."
     ),
     Reason.EXPRESSION_FALSE: "The rule's CEL expression is false for this model use.",
+    Reason.MUTABLE_REFERENCE: (
+        "The rule needs evidence, and evidence about a reference that can move proves nothing about"
+        " what will be loaded. Pin the reference; the message has the form to write."
+    ),
+    Reason.NOT_SIGNED: (
+        "No signature by an authority of the rule holds for the model's files. The message says"
+        " what was found instead; the ModelRecord has every authority that was looked for."
+    ),
+    Reason.LICENSE_NOT_ALLOWED: (
+        "The model's licence is not among those that the rule allows, or it states none."
+    ),
+    Reason.LINEAGE_UNKNOWN: (
+        "The rule also asks for the models that this one was made from, and they are not all known."
+        " Assert them in the ModelRecord."
+    ),
     Reason.EVIDENCE_NOT_AVAILABLE: (
         "The rule needs evidence that is not available. The policy's `onUnknown` decides."
     ),

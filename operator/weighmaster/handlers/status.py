@@ -13,8 +13,9 @@ from weighmaster.api.v1alpha1 import (
     ModelPublisher,
 )
 from weighmaster.core.evaluate.exceptions import compile_exception
-from weighmaster.core.evaluate.policies import compile_policy, read_metadata
+from weighmaster.core.evaluate.policies import compile_policy
 from weighmaster.core.evaluate.snapshot import read_publisher
+from weighmaster.core.evaluate.stored import read_metadata
 
 Stored = Mapping[str, Any]
 

@@ -135,4 +135,4 @@ def workload(**fields: Any) -> Workload:
 
 def subject(reference: str | ModelReference = "hf://acme/m", *documents: Json) -> Subject:
     """A use of a reference as rules see it."""
-    return Subject(use(reference), workload(label_sets=({"team": "a"},)), snapshot(*documents))
+    return Subject(use(reference), workload(label_sets=({"team": "a"},)), snapshot(*documents), NOW)

@@ -5,7 +5,7 @@ import time
 import pytest
 from msgspec import structs
 
-from tests.unit.core.builders import KNOWN, policy, publisher, snapshot, subject, use, workload
+from tests.unit.core.builders import KNOWN, NOW, policy, publisher, snapshot, subject, use, workload
 from weighmaster.core import references
 from weighmaster.core.evaluate.expressions import (
     _GETTERS,
@@ -183,19 +183,19 @@ def test_list_of_too_many_members_is_an_error() -> None:
 
 def test_labels_without_end_are_an_error() -> None:
     labels = {f"k{n}": "v" for n in range(33)}
-    seen = Subject(use(), workload(label_sets=(labels,)), snapshot())
+    seen = Subject(use(), workload(label_sets=(labels,)), snapshot(), NOW)
     with pytest.raises(ExpressionError, match=r"workload\.labels"):
         Expression("'a' in workload.labels").evaluate(seen)
 
 
 def test_text_without_end_is_an_error() -> None:
-    seen = Subject(use(path="x" * (MAX_TEXT + 1)), workload(), snapshot())
+    seen = Subject(use(path="x" * (MAX_TEXT + 1)), workload(), snapshot(), NOW)
     with pytest.raises(ExpressionError, match=r"model\.path"):
         Expression("model.path != ''").evaluate(seen)
 
 
 def test_expression_reads_only_what_it_names() -> None:
-    seen = Subject(use(path="x" * (MAX_TEXT + 1)), workload(), snapshot())
+    seen = Subject(use(path="x" * (MAX_TEXT + 1)), workload(), snapshot(), NOW)
     assert Expression("model.known").evaluate(seen) is True
     with pytest.raises(ExpressionError):
         Expression("model == model").evaluate(seen)

@@ -17,7 +17,8 @@ from tests.unit.core.builders import (
     workload,
 )
 from weighmaster.core.evaluate import snapshot as module
-from weighmaster.core.evaluate.policies import PolicyKey, compile_policy, read_metadata
+from weighmaster.core.evaluate.policies import PolicyKey, compile_policy
+from weighmaster.core.evaluate.stored import read_metadata
 from weighmaster.core.reasons import Reason
 from weighmaster.core.values import Action
 from weighmaster.pipeline import review

@@ -9,11 +9,15 @@ from weighmaster.api.resource import Column, Names, Resource, Schema, Scope, Val
 from weighmaster.api.v1alpha1.authority import ObjectKeyRef
 from weighmaster.api.v1alpha1.jurisdictions import Jurisdiction
 from weighmaster.api.v1alpha1.meta import Name, ObjectMeta, Status, Text, Timestamp
+from weighmaster.api.v1alpha1.rules import Coverage
 
 Sha256 = Annotated[str, Meta(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
 Reference = Annotated[str, Meta(min_length=3, max_length=2048, pattern=r"^[a-z][a-z0-9+.-]*:\S+$")]
 
 
+AuthorityId = Annotated[str, Meta(min_length=16, max_length=16, pattern=r"^[0-9a-f]{16}$")]
+SignerIdentity = Annotated[str, Meta(max_length=1024)]
+ReasonCode = Annotated[str, Meta(max_length=64)]
 Bundle = Annotated[str, Meta(max_length=524288)]
 LicenseExpression = Annotated[str, Meta(max_length=256)]
 Issuer = Annotated[str, Meta(max_length=512)]
@@ -100,15 +104,35 @@ class FormatCount(Schema, frozen=True, kw_only=True):
     basis: Annotated[Basis, Meta(description="How this is known.")]
 
 
-class VerifiedSignature(Schema, frozen=True, kw_only=True):
-    """A signature that was verified."""
+class SignatureMethod(StrEnum):
+    """How a signature is made."""
 
-    method: Annotated[str, Meta(max_length=32, description="key, certificate or keyless.")]
-    identity: Annotated[str, Meta(max_length=1024, description="Who signed.")]
-    issuer: Annotated[
-        Issuer | None,
-        Meta(description="Who vouches for the identity."),
+    KEY = "key"
+    CERTIFICATE = "certificate"
+    KEYLESS = "keyless"
+
+
+class AuthorityResult(Schema, frozen=True, kw_only=True):
+    """Whether one authority, of a policy or a publisher, has signed the model."""
+
+    id: Annotated[
+        AuthorityId, Meta(description="Digest of the authority as the policy or publisher has it.")
+    ]
+    verified: Annotated[bool, Meta(description="Whether a signature of it holds for the content.")]
+    method: Annotated[
+        SignatureMethod | None, Meta(description="How the signature that holds is made.")
     ] = None
+    identity: Annotated[
+        SignerIdentity | None, Meta(description="Who signed, as the signature proves it.")
+    ] = None
+    issuer: Annotated[Issuer | None, Meta(description="Who vouches for the identity.")] = None
+    coverage: Annotated[
+        Coverage | None, Meta(description="Which files the signature covers at least.")
+    ] = None
+    reason: Annotated[
+        ReasonCode | None, Meta(description="Why no signature of it holds: a reason code.")
+    ] = None
+    message: Annotated[Text | None, Meta(description="The same for a person.")] = None
 
 
 class Failure(Schema, frozen=True, kw_only=True):
@@ -142,8 +166,28 @@ class ModelRecordStatus(Status, frozen=True, kw_only=True):
     formats: Annotated[list[FormatCount], Meta(max_length=32, description="Files by format.")] = (
         field(default_factory=list)
     )
-    signatures: Annotated[
-        list[VerifiedSignature], Meta(max_length=16, description="Signatures that verified.")
+    foreign_code: Annotated[
+        list[Reference], Meta(max_length=64, description="Other models whose code it loads.")
+    ] = field(default_factory=list)
+    lineage_known: Annotated[
+        bool, Meta(description="Whether `baseModels` is all there is to say about its lineage.")
+    ] = False
+    size_bytes: Annotated[int | None, Meta(description="Size of all files together, in bytes.")] = (
+        None
+    )
+    signed_by: Annotated[
+        SignerIdentity | None, Meta(description="Who signed, for people; rules read `authorities`.")
+    ] = None
+    authorities: Annotated[
+        list[AuthorityResult],
+        Meta(
+            max_length=256,
+            description="Every authority that was looked for, and what was found.",
+            extra_json_schema={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["id"],
+            },
+        ),
     ] = field(default_factory=list)
     failures: Annotated[list[Failure], Meta(max_length=32, description="What went wrong.")] = field(
         default_factory=list
@@ -163,7 +207,7 @@ class ModelRecord(Resource, frozen=True, kw_only=True):
     columns = (
         Column("Reference", ".spec.reference"),
         Column("Publisher", ".status.publisher"),
-        Column("Signed By", ".status.signatures[*].identity"),
+        Column("Signed By", ".status.signedBy"),
         Column("License", ".status.license"),
         Column("State", ".status.state"),
         Column("Age", ".metadata.creationTimestamp", "date"),

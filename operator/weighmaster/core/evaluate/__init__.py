@@ -5,10 +5,10 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from weighmaster.core.evaluate.checks import Verdict
 from weighmaster.core.evaluate.policies import Policy, PolicyKey
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.evaluate.subject import Subject, Workload
+from weighmaster.core.evaluate.verdict import Verdict
 from weighmaster.core.reasons import Reason
 from weighmaster.core.values import Action, ModelUse, Outcome
 
@@ -54,7 +54,7 @@ def evaluate(
 
     ``now`` decides which exceptions have expired; it must be aware of its time zone.
     """
-    subjects = [Subject(use, workload, snapshot) for use in uses]
+    subjects = [Subject(use, workload, snapshot, now) for use in uses]
     findings: list[Finding] = []
     for policy, namespace_excluded in snapshot.applicable(workload.namespace):
         if policy.scope.covers_workload(workload):

@@ -4,43 +4,31 @@ Each gives pass, fail, error or skip, never a bare truth value. Its message says
 what to do, without naming the policy or the reference: ``respond`` puts those in front.
 """
 
-from collections.abc import Callable, Sequence
-
-from msgspec import Struct
-
 from weighmaster.api.v1alpha1 import rules
+from weighmaster.core.evaluate.evidence_checks import (
+    content_format,
+    license_check,
+    publisher_signed,
+    signature_check,
+)
 from weighmaster.core.evaluate.expressions import Expression
+from weighmaster.core.evaluate.lineage import lineage_verdict
 from weighmaster.core.evaluate.selectors import Selector
 from weighmaster.core.evaluate.subject import Subject
+from weighmaster.core.evaluate.verdict import (
+    NAMED_ELSEWHERE,
+    PASS,
+    Check,
+    Verdict,
+    error,
+    fail,
+    few,
+)
 from weighmaster.core.reasons import Reason
 from weighmaster.core.values import Outcome, Setting
 from weighmaster.errors import ExpressionError, PolicyError
 
-
-class Verdict(Struct, frozen=True):
-    """Result of one check."""
-
-    outcome: Outcome
-    reason: Reason
-    message: str
-
-
-Check = Callable[[Subject], Verdict]
-
-PASS = Verdict(Outcome.PASS, Reason.SATISFIED, "holds")
-NAMED_ELSEWHERE = Verdict(
-    Outcome.SKIP, Reason.NAMED_ELSEWHERE, "is named by another object, which is checked itself"
-)
-
 _EVIDENCE = "evidence not available yet"
-
-
-def _fail(reason: Reason, message: str) -> Verdict:
-    return Verdict(Outcome.FAIL, reason, message)
-
-
-def _error(reason: Reason, message: str) -> Verdict:
-    return Verdict(Outcome.ERROR, reason, message)
 
 
 def compile_rule(rule: rules.Rule) -> Check:
@@ -58,13 +46,17 @@ def compile_rule(rule: rules.Rule) -> Check:
         check = _origin(rule.origin)
     elif rule.format:
         check = _format(rule.format)
+    elif rule.signature:
+        check = signature_check(rule.signature)
+    elif rule.license:
+        check = license_check(rule.license)
     else:
         check = _needs_evidence(members[0])
     return lambda subject: NAMED_ELSEWHERE if subject.named_elsewhere else check(subject)
 
 
 def _needs_evidence(member: str) -> Check:
-    verdict = _error(Reason.EVIDENCE_NOT_AVAILABLE, f"{member}: {_EVIDENCE}")
+    verdict = error(Reason.EVIDENCE_NOT_AVAILABLE, f"{member}: {_EVIDENCE}")
     return lambda _: verdict
 
 
@@ -75,12 +67,12 @@ def _reference(rule: rules.ReferenceRule) -> Check:
     def check(subject: Subject) -> Verdict:
         reference = subject.use.reference
         if known and not reference.known:
-            return _fail(
+            return fail(
                 Reason.WEIGHTS_NOT_NAMED,
                 "serves weights that the manifest does not name; name them by a literal value",
             )
         if pinned and not reference.pinned:
-            return _fail(Reason.NOT_PINNED, f"can change after admission; {_how_to_pin(subject)}")
+            return fail(Reason.NOT_PINNED, f"can change after admission; {_how_to_pin(subject)}")
         return PASS
 
     return check
@@ -105,14 +97,12 @@ def _origin(rule: rules.OriginRule) -> Check:
         if part and not (part.allow or part.deny):
             raise PolicyError("allow and deny are both empty, which would check nothing")
     selector = Selector(rule.publisher_selector) if rule.publisher_selector else None
-    allowed = f"allowed: {_few(lists.allow)}"
-    needs_evidence = (
-        rule.assurance is rules.Assurance.SIGNATURE or rule.lineage is rules.Lineage.INCLUDE
-    )
+    allowed = f"allowed: {few(lists.allow)}"
+    signed = rule.assurance is rules.Assurance.SIGNATURE
+    lineage = rule.lineage is rules.Lineage.INCLUDE
 
-    def check(subject: Subject) -> Verdict:
-        if subject.anonymous:
-            return _error(Reason.UNDECIDABLE, "has no known publisher, its weights are not named")
+    def judge(subject: Subject) -> Verdict | None:
+        """The objection to one model by its namespace; None if there is none."""
         verdict = (
             _publisher_lists(lists, allowed, subject)
             or _publisher_selector(selector, subject)
@@ -122,37 +112,56 @@ def _origin(rule: rules.OriginRule) -> Check:
             return verdict
         for name in lists.deny:
             if name not in subject.snapshot.publishers_by_name:
-                return _error(
+                return error(
                     Reason.PUBLISHER_MISSING,
                     f'may be of a denied publisher: there is no ModelPublisher "{name}"',
                 )
-        if verdict:
-            return verdict
-        if needs_evidence:
-            return _error(Reason.EVIDENCE_NOT_AVAILABLE, f"signed origin and lineage: {_EVIDENCE}")
-        return PASS
+        return verdict
+
+    def check(subject: Subject) -> Verdict:
+        if subject.anonymous:
+            return error(Reason.UNDECIDABLE, "has no known publisher, its weights are not named")
+        objections = [judge(subject)]
+        if signed and not _fails(objections):
+            objections.append(publisher_signed(subject))
+        if lineage and not _fails(objections):
+            objections.append(lineage_verdict(subject, judge))
+        return _strictest(objections)
 
     return check
+
+
+def _fails(verdicts: list[Verdict | None]) -> bool:
+    return any(verdict is not None and verdict.outcome is Outcome.FAIL for verdict in verdicts)
+
+
+def _strictest(verdicts: list[Verdict | None]) -> Verdict:
+    """The first failure, else the first error, else a pass."""
+    for outcome in (Outcome.FAIL, Outcome.ERROR):
+        for verdict in verdicts:
+            if verdict is not None and verdict.outcome is outcome:
+                return verdict
+    return PASS
 
 
 def _publisher_lists(lists: rules.PublisherLists, allowed: str, subject: Subject) -> Verdict | None:
     for publisher in subject.publishers:
         if publisher.name in lists.deny:
-            return _fail(Reason.PUBLISHER_DENIED, f'is of the denied publisher "{publisher.name}"')
+            return fail(Reason.PUBLISHER_DENIED, f'is of the denied publisher "{publisher.name}"')
     if not lists.allow:
         return None
     if not subject.publishers:
         missing = [n for n in lists.allow if n not in subject.snapshot.publishers_by_name]
         if missing:
-            return _fail(
+            return fail(
                 Reason.PUBLISHER_UNKNOWN,
                 f"is in no known publisher's namespace ({allowed}; there is no ModelPublisher"
-                f" {_few(missing)})",
+                f" {few(missing)})",
             )
-        return _fail(Reason.PUBLISHER_UNKNOWN, f"is in no known publisher's namespace ({allowed})")
+        return fail(Reason.PUBLISHER_UNKNOWN, f"is in no known publisher's namespace ({allowed})")
     for publisher in subject.publishers:
         if publisher.name not in lists.allow:
-            return _fail(
+            return fail(
                 Reason.PUBLISHER_NOT_ALLOWED, f'is of publisher "{publisher.name}" ({allowed})'
             )
     return None
@@ -162,10 +171,10 @@ def _publisher_selector(selector: Selector | None, subject: Subject) -> Verdict 
     if selector is None:
         return None
     if not subject.publishers:
-        return _fail(Reason.PUBLISHER_UNKNOWN, "is in no known publisher's namespace")
+        return fail(Reason.PUBLISHER_UNKNOWN, "is in no known publisher's namespace")
     for publisher in subject.publishers:
         if not selector.matches(publisher.labels):
-            return _fail(
+            return fail(
                 Reason.PUBLISHER_NOT_ALLOWED,
                 f'is of publisher "{publisher.name}", whose labels the rule does not select',
             )
@@ -178,19 +187,19 @@ def _jurisdictions(countries: rules.JurisdictionLists, subject: Subject) -> Verd
     for publisher in subject.publishers:
         country, name = publisher.jurisdiction, publisher.name
         if country is not None and country in countries.deny:
-            return _fail(
+            return fail(
                 Reason.JURISDICTION_DENIED, f'is of publisher "{name}" in {country}, denied'
             )
         if country is not None and countries.allow and country not in countries.allow:
-            return _fail(
+            return fail(
                 Reason.JURISDICTION_NOT_ALLOWED,
-                f'is of publisher "{name}" in {country} (allowed: {_few(countries.allow)})',
+                f'is of publisher "{name}" in {country} (allowed: {few(countries.allow)})',
             )
     if not subject.publishers:
-        return _error(Reason.JURISDICTION_UNKNOWN, "is in no known publisher's namespace")
+        return error(Reason.JURISDICTION_UNKNOWN, "is in no known publisher's namespace")
     for publisher in subject.publishers:
         if publisher.jurisdiction is None:
-            return _error(
+            return error(
                 Reason.JURISDICTION_UNKNOWN,
                 f'is of publisher "{publisher.name}", whose jurisdiction is not recorded',
             )
@@ -199,17 +208,14 @@ def _jurisdictions(countries: rules.JurisdictionLists, subject: Subject) -> Verd
 
 def _format(rule: rules.FormatRule) -> Check:
     allow = frozenset(rule.allow)
-    allowed = f"allowed: {_few(sorted(allow))}"
+    allowed = f"allowed: {few(sorted(allow))}"
 
     def check(subject: Subject) -> Verdict:
         found = subject.format
         if found is None:
-            return _error(
-                Reason.FORMAT_UNKNOWN,
-                f"does not say in which format it is ({allowed}); content: {_EVIDENCE}",
-            )
+            return content_format(allow, allowed, subject)
         if found not in allow:
-            return _fail(Reason.FORMAT_NOT_ALLOWED, f"is {found} by its name ({allowed})")
+            return fail(Reason.FORMAT_NOT_ALLOWED, f"is {found} by its name ({allowed})")
         return PASS
 
     return check
@@ -225,25 +231,25 @@ def _code(rule: rules.CodeRule) -> Check:
     def check(subject: Subject) -> Verdict:
         process = subject.use.process
         if remote and process.remote_code is Setting.ON:
-            return _fail(
+            return fail(
                 Reason.REMOTE_CODE, "may run code that comes with it; remove trust-remote-code"
             )
         if adapters and process.runtime_adapters is Setting.ON:
-            return _fail(
+            return fail(
                 Reason.RUNTIME_ADAPTERS,
                 "takes adapters over its API at run time; name them in the manifest instead",
             )
         if overrides and process.origin_overrides:
-            return _fail(
+            return fail(
                 Reason.ORIGIN_OVERRIDDEN,
-                f"is fetched from elsewhere: remove {_few(process.origin_overrides)}",
+                f"is fetched from elsewhere: remove {few(process.origin_overrides)}",
             )
         for watched, setting, name in (
             (remote, process.remote_code, "remote code"),
             (adapters, process.runtime_adapters, "run-time adapters"),
         ):
             if watched and setting is Setting.UNKNOWN:
-                return _error(
+                return error(
                     Reason.SETTING_UNKNOWN,
                     f"whether it takes {name} is set by a value admission cannot see; write it out",
                 )
@@ -255,21 +261,16 @@ def _code(rule: rules.CodeRule) -> Check:
 def _expression(name: str, rule: rules.ExpressionRule) -> Check:
     try:
         expression = Expression(rule.cel)
-    except ExpressionError as error:
-        raise ExpressionError(f'rule "{name}": {error}') from None
+    except ExpressionError as problem:
+        raise ExpressionError(f'rule "{name}": {problem}') from None
 
     def check(subject: Subject) -> Verdict:
         try:
             holds = expression.evaluate(subject)
         except KeyError:
-            return _error(Reason.EVIDENCE_NOT_AVAILABLE, f"{rule.message} ({_EVIDENCE})")
-        except ExpressionError as error:
-            return _error(Reason.EXPRESSION_ERROR, f"{rule.message} ({error})")
-        return PASS if holds else _fail(Reason.EXPRESSION_FALSE, rule.message)
+            return error(Reason.EVIDENCE_NOT_AVAILABLE, f"{rule.message} ({_EVIDENCE})")
+        except ExpressionError as problem:
+            return error(Reason.EXPRESSION_ERROR, f"{rule.message} ({problem})")
+        return PASS if holds else fail(Reason.EXPRESSION_FALSE, rule.message)
 
     return check
-
-
-def _few(names: Sequence[str], limit: int = 6) -> str:
-    shown = ", ".join(names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from weighmaster.api.v1alpha1.exception import ModelExceptionSpec, PolicyKind
-from weighmaster.core.evaluate.policies import PolicyKey, read_metadata
+from weighmaster.core.evaluate.policies import PolicyKey
+from weighmaster.core.evaluate.stored import read_metadata
 from weighmaster.core.evaluate.subject import Subject
 from weighmaster.core.globs import Glob
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from weighmaster.api.v1alpha1.meta import LabelSelector, ObjectMeta, SelectorOperator
+from weighmaster.api.v1alpha1.meta import LabelSelector, SelectorOperator
 from weighmaster.api.v1alpha1.policy import (
     ClusterModelPolicySpec,
     Enforcement,
@@ -17,9 +17,11 @@ from weighmaster.api.v1alpha1.policy import (
     NamespacedExclude,
     NamespacedMatch,
 )
-from weighmaster.core.evaluate.checks import Check, Verdict, compile_rule
+from weighmaster.core.evaluate.checks import compile_rule
 from weighmaster.core.evaluate.expressions import estimate_cost
 from weighmaster.core.evaluate.scope import Scope
+from weighmaster.core.evaluate.stored import read_metadata
+from weighmaster.core.evaluate.verdict import Check, Verdict
 from weighmaster.core.reasons import Reason
 from weighmaster.core.values import Action, Outcome
 from weighmaster.errors import PolicyError
@@ -148,16 +150,6 @@ def _has_sound_selectors(part: NamespacedExclude) -> bool:
             if takes_values != bool(requirement.values):
                 return False
     return True
-
-
-def read_metadata(stored: Mapping[str, Any]) -> ObjectMeta:
-    """The metadata of any object; what is missing or wrongly typed is left empty."""
-    try:
-        return msgspec.convert(stored.get("metadata"), ObjectMeta, strict=False)
-    except msgspec.ValidationError:
-        metadata = stored.get("metadata")
-        fields = metadata if isinstance(metadata, dict) else {}
-        return ObjectMeta(name=str(fields.get("name")), namespace=str(fields.get("namespace", "")))
 
 
 def _unusable(key: PolicyKey, spec: Mapping[str, Any], problem: str) -> Policy:

@@ -9,8 +9,10 @@ from msgspec import Struct
 
 from weighmaster.api.v1alpha1.publisher import ModelPublisherSpec
 from weighmaster.core.evaluate.exceptions import Approval
-from weighmaster.core.evaluate.policies import Policy, PolicyKey, read_metadata
+from weighmaster.core.evaluate.policies import Policy, PolicyKey
+from weighmaster.core.evaluate.records import Record, authority_id
 from weighmaster.core.evaluate.selectors import NAMESPACE_NAME_LABEL, Labels
+from weighmaster.core.evaluate.stored import read_metadata
 from weighmaster.core.evaluate.subject import Subject
 from weighmaster.core.globs import NamespaceIndex
 
@@ -24,6 +26,7 @@ class Publisher(Struct, frozen=True):
     labels: Labels
     jurisdiction: str | None = None
     references: tuple[str, ...] = ()
+    authorities: tuple[str, ...] = ()
     problem: str | None = None
 
     def __hash__(self) -> int:
@@ -44,11 +47,12 @@ def read_publisher(stored: Mapping[str, Any]) -> Publisher:
         labels=metadata.labels,
         jurisdiction=spec.jurisdiction,
         references=tuple(spec.references),
+        authorities=tuple(authority_id(identity) for identity in spec.identities),
     )
 
 
 class Snapshot:
-    """Policies, publishers, exceptions and namespaces.
+    """Policies, publishers, exceptions, namespaces and records of evidence.
 
     ``namespaces`` maps a namespace to its labels. One that is not in it is unknown: policies that
     select namespaces by label then count as matching. A publisher that cannot be used is treated
@@ -62,6 +66,7 @@ class Snapshot:
         publishers: Iterable[Publisher] = (),
         exceptions: Iterable[Approval] = (),
         namespaces: Mapping[str, Labels] | None = None,
+        records: Iterable[Record] = (),
     ) -> None:
         self.policies = tuple(sorted(policies, key=lambda policy: policy.key))
         publishers, exceptions = list(publishers), list(exceptions)
@@ -76,6 +81,7 @@ class Snapshot:
         self.publishers = NamespaceIndex(
             (reference, publisher) for publisher in usable for reference in publisher.references
         )
+        self.records = {record.reference: record for record in records if record.reference}
         self.namespaces = namespaces if namespaces is not None else {}
         self._exceptions: dict[tuple[PolicyKey, str], list[Approval]] = {}
         for approval in sorted(exceptions, key=lambda approval: approval.name):

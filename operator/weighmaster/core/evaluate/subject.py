@@ -1,10 +1,12 @@
 """What a rule looks at: one model use of one workload, with what the snapshot knows about it."""
 
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from weighmaster.core.evaluate.records import Record, record_key
 from weighmaster.core.evaluate.selectors import Labels
 from weighmaster.core.formats import format_of
 from weighmaster.core.globs import aliases, spellings, wide_spellings
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     import cel
 
     from weighmaster.core.evaluate.snapshot import Publisher, Snapshot
-    from weighmaster.core.values import ModelUse
+    from weighmaster.core.values import ModelReference, ModelUse
 
 _PLACED = frozenset({"image-embedded", "default", "ref"})
 """Schemes of weights that are not named but have a place: an image, a runtime, another object."""
@@ -41,10 +43,13 @@ class Workload(Struct, frozen=True):
 class Subject:
     """One model use under evaluation; derived facts are worked out once, when first asked for."""
 
-    def __init__(self, use: "ModelUse", workload: Workload, snapshot: "Snapshot") -> None:
+    def __init__(
+        self, use: "ModelUse", workload: Workload, snapshot: "Snapshot", now: datetime
+    ) -> None:
         self.use = use
         self.workload = workload
         self.snapshot = snapshot
+        self.now = now
         self.anonymous = not use.reference.known and use.reference.scheme not in _PLACED
         """Whether the weights could be any at all."""
         self.named_elsewhere = use.reference.scheme == "ref"
@@ -73,3 +78,13 @@ class Subject:
     def format(self) -> str | None:
         """The weight format by file name or loader setting, where these say."""
         return format_of(self.use)
+
+    @cached_property
+    def record(self) -> Record | None:
+        """What has been found out about the reference, if anything has been looked for."""
+        return self.snapshot.records.get(record_key(self.use.reference))
+
+    def of(self, reference: "ModelReference") -> "Subject":
+        """The same use of another model, such as one that this one was made from."""
+        use = structs.replace(self.use, reference=reference)
+        return Subject(use, self.workload, self.snapshot, self.now)

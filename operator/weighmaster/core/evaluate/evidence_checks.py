@@ -1,0 +1,165 @@
+"""Checks that need evidence: one function per kind of rule, from a model use to a verdict.
+
+Evidence about a reference that can move proves nothing about what will be loaded, so an unpinned
+reference fails with ``MutableReference`` and is told the form to write. Evidence that is missing is
+an error, never a failure and never a pass.
+"""
+
+from weighmaster.api.v1alpha1 import rules
+from weighmaster.api.v1alpha1.authority import Authority
+from weighmaster.core.evaluate.records import (
+    Record,
+    authority_id,
+    content_formats,
+    named_formats,
+)
+from weighmaster.core.evaluate.spdx import AllowList
+from weighmaster.core.evaluate.subject import Subject
+from weighmaster.core.evaluate.verdict import PASS, Check, Verdict, error, fail, few
+from weighmaster.core.reasons import Reason
+from weighmaster.core.values import Outcome
+
+
+def evidence(subject: Subject) -> Record | Verdict:
+    """The record of a use, or the verdict that follows from there being none that counts."""
+    if subject.anonymous:
+        return error(Reason.UNDECIDABLE, "cannot be judged, its weights are not named")
+    record = subject.record
+    if record is None:
+        return error(Reason.EVIDENCE_NOT_AVAILABLE, "evidence not available yet")
+    if missing := record.missing(subject.now):
+        return error(Reason.EVIDENCE_NOT_AVAILABLE, f"{missing} ({_see(record)})")
+    if not subject.use.reference.pinned:
+        return fail(
+            Reason.MUTABLE_REFERENCE,
+            "can change after admission, so nothing that is known of it need be true of what is"
+            f" loaded; write {record.status.resolved}",
+        )
+    return record
+
+
+def signature_check(rule: rules.SignatureRule) -> Check:
+    """The check of a ``signature`` rule."""
+    weights = rule.coverage is rules.Coverage.WEIGHTS
+
+    def check(subject: Subject) -> Verdict:
+        record = evidence(subject)
+        if isinstance(record, Verdict):
+            return record
+        signed: set[tuple[str | None, str | None]] = set()
+        unknown: list[str] = []
+        told: list[str] = []
+        for authority in rule.authorities:
+            ids = _ids(authority, subject)
+            if authority.publisher is not None and not ids:
+                told.append("its publisher has no identities, see ModelPublisher")
+            for key in ids:
+                result = record.authorities.get(key)
+                if result is None:
+                    unknown.append(key)
+                elif result.verified and (weights or result.coverage is rules.Coverage.ALL):
+                    # Who signed counts once, however many authorities of the rule name it.
+                    signed.add((result.identity, result.issuer))
+                    break
+                elif result.verified:
+                    told.append(f"{result.identity} signed the weights only, not all files")
+                elif result.message:
+                    told.append(result.message)
+        if len(signed) >= rule.threshold:
+            return PASS
+        if unknown:
+            return error(
+                Reason.EVIDENCE_NOT_AVAILABLE,
+                f"its signatures are being verified ({_see(record)})",
+            )
+        wanted = f"{len(signed)} of {rule.threshold} signatures" if rule.threshold > 1 else ""
+        found = "; ".join(dict.fromkeys(told)) or "no signature"
+        return fail(
+            Reason.NOT_SIGNED,
+            f"is not signed as the rule asks ({', '.join(filter(None, (wanted, found)))};"
+            f" {_see(record)})",
+        )
+
+    return check
+
+
+def publisher_signed(subject: Subject) -> Verdict:
+    """Whether an identity of one of the reference's own publishers signed the model."""
+    record = evidence(subject)
+    if isinstance(record, Verdict):
+        return record
+    ids = _publisher_ids(subject)
+    results = [record.authorities.get(key) for key in ids]
+    if any(result is not None and result.verified for result in results):
+        return PASS
+    if any(result is None for result in results):
+        return error(
+            Reason.EVIDENCE_NOT_AVAILABLE, f"its signatures are being verified ({_see(record)})"
+        )
+    told = [result.message for result in results if result is not None and result.message]
+    found = "; ".join(dict.fromkeys(told)) or "its publisher has no identities, see ModelPublisher"
+    return fail(
+        Reason.NOT_SIGNED,
+        f"is not signed by an identity of its publisher ({found}; {_see(record)})",
+    )
+
+
+def license_check(rule: rules.LicenseRule) -> Check:
+    """The check of a ``license`` rule."""
+    allow = AllowList(rule.allow)
+
+    def check(subject: Subject) -> Verdict:
+        record = evidence(subject)
+        if isinstance(record, Verdict):
+            return record
+        found = record.status.license
+        if found is None:
+            return fail(
+                Reason.LICENSE_NOT_ALLOWED,
+                f"states no licence (allowed: {few(rule.allow)}); if it has one, assert it in"
+                f" ModelRecord {record.name}",
+            )
+        if not allow.permits(found):
+            return fail(
+                Reason.LICENSE_NOT_ALLOWED, f"is under {found} (allowed: {few(rule.allow)})"
+            )
+        return PASS
+
+    return check
+
+
+def content_format(allow: frozenset[str], allowed: str, subject: Subject) -> Verdict:
+    """The verdict of a ``format`` rule where the manifest says nothing about formats.
+
+    Whatever weights are there could be loaded, so every format among them must be allowed.
+    """
+    record = evidence(subject)
+    if isinstance(record, Verdict):
+        if record.outcome is Outcome.ERROR:
+            return error(
+                Reason.FORMAT_UNKNOWN,
+                f"does not say in which format it is ({allowed}), and {record.message}",
+            )
+        return record
+    found = content_formats(record.status) | named_formats(record.status)
+    if not found:
+        return error(Reason.FORMAT_UNKNOWN, f"has no weights in a format that is known ({allowed})")
+    if wrong := sorted(found - allow):
+        right = sorted(found & allow)
+        hint = f"; it also has {few(right)}, which a loader setting can choose" if right else ""
+        return fail(Reason.FORMAT_NOT_ALLOWED, f"has {few(wrong)} files ({allowed}{hint})")
+    return PASS
+
+
+def _ids(authority: Authority, subject: Subject) -> tuple[str, ...]:
+    if authority.publisher is not None:
+        return _publisher_ids(subject)
+    return (authority_id(authority),)
+
+
+def _publisher_ids(subject: Subject) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(key for each in subject.publishers for key in each.authorities))
+
+
+def _see(record: Record) -> str:
+    return f"see: kubectl get modelrecord {record.name}"

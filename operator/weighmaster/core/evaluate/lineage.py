@@ -1,0 +1,59 @@
+"""Lineage: whether the models that a model was made from satisfy a rule too."""
+
+from collections.abc import Callable
+
+from weighmaster.core import references
+from weighmaster.core.evaluate.evidence_checks import evidence
+from weighmaster.core.evaluate.records import record_key
+from weighmaster.core.evaluate.subject import Subject
+from weighmaster.core.evaluate.verdict import Verdict, error, fail
+from weighmaster.core.reasons import Reason
+
+MAX_ANCESTORS = 32
+"""Models in one lineage; the longest known have a handful."""
+
+
+def lineage_verdict(subject: Subject, judge: Callable[[Subject], Verdict | None]) -> Verdict | None:
+    """The first objection to an ancestor; None when all are known and nobody objects.
+
+    ``judge`` is the rule's opinion of one model, None for no objection. A model that two others
+    were made from, or a circle, is looked at once.
+    """
+    own = evidence(subject)
+    if isinstance(own, Verdict):
+        return own
+    seen = {record_key(subject.use.reference)}
+    waiting = [own]
+    while waiting:
+        record = waiting.pop()
+        if not record.status.lineage_known:
+            return fail(
+                Reason.LINEAGE_UNKNOWN,
+                f"has an unknown lineage: {record.reference} does not say what it was made from;"
+                f" assert its base models in ModelRecord {record.name}",
+            )
+        for text in record.status.base_models:
+            ancestor = subject.of(references.parse(text))
+            key = record_key(ancestor.use.reference)
+            if key in seen:
+                continue
+            seen.add(key)
+            if len(seen) > MAX_ANCESTORS:
+                return fail(
+                    Reason.LINEAGE_UNKNOWN, f"has more than {MAX_ANCESTORS} models in its lineage"
+                )
+            objection = judge(ancestor)
+            if objection is not None:
+                return Verdict(
+                    objection.outcome,
+                    objection.reason,
+                    f"was made from {key}, which {objection.message}",
+                )
+            found = ancestor.record
+            missing = "nothing is known yet" if found is None else found.missing(subject.now)
+            if found is None or missing:
+                return error(
+                    Reason.EVIDENCE_NOT_AVAILABLE, f"was made from {key}, of which {missing}"
+                )
+            waiting.append(found)
+    return None

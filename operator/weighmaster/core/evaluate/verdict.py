@@ -1,0 +1,41 @@
+"""Verdicts: what a check gives for one model use."""
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from weighmaster.core.evaluate.subject import Subject
+from weighmaster.core.reasons import Reason
+from weighmaster.core.values import Outcome
+
+
+class Verdict(Struct, frozen=True):
+    """Result of one check. The message says what was found and what to do, and nothing else."""
+
+    outcome: Outcome
+    reason: Reason
+    message: str
+
+
+Check = Callable[[Subject], Verdict]
+
+PASS = Verdict(Outcome.PASS, Reason.SATISFIED, "holds")
+NAMED_ELSEWHERE = Verdict(
+    Outcome.SKIP, Reason.NAMED_ELSEWHERE, "is named by another object, which is checked itself"
+)
+
+
+def fail(reason: Reason, message: str) -> Verdict:
+    """The rule does not hold."""
+    return Verdict(Outcome.FAIL, reason, message)
+
+
+def error(reason: Reason, message: str) -> Verdict:
+    """The rule cannot be decided."""
+    return Verdict(Outcome.ERROR, reason, message)
+
+
+def few(names: Sequence[str], limit: int = 6) -> str:
+    """The first names of a list, and how many more there are."""
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
