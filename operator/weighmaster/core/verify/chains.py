@@ -58,15 +58,24 @@ class Demand(Struct, frozen=True):
 
 
 def load_certificate(der: bytes) -> x509.Certificate:
-    """A certificate from DER; raises VerificationError (Malformed)."""
+    """A certificate from DER; raises VerificationError (Malformed).
+
+    All that is used later is parsed here, so that nothing later meets what cannot be parsed.
+    """
     try:
         certificate = x509.load_der_x509_certificate(der)
-        _ = certificate.extensions, certificate.subject, certificate.issuer
         certificate.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension):
+        _ = (
+            certificate.extensions,
+            certificate.subject.rfc4514_string(),
+            certificate.issuer.rfc4514_string(),
+            certificate.not_valid_before_utc,
+            certificate.not_valid_after_utc,
+        )
+    except Exception:  # noqa: BLE001 - the library has many errors for hostile DER, and builtin ones
         raise _malformed() from None
-    except x509.UnsupportedGeneralNameType:
-        raise _malformed() from None
+    if certificate.serial_number <= 0:
+        raise _malformed()
     return certificate
 
 
