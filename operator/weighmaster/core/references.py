@@ -89,7 +89,6 @@ def named_by(group: str, kind: str, name: str) -> ModelReference:
     return _unnamed("ref", f"{group}/{kind}/{name}")
 
 
-@lru_cache(maxsize=4096)
 def hugging_face(
     repository: str, revision: str | None = None, file: str | None = None
 ) -> ModelReference:
@@ -97,7 +96,6 @@ def hugging_face(
     return _hub("hf", repository, revision, file)
 
 
-@lru_cache(maxsize=4096)
 def modelscope(
     repository: str, revision: str | None = None, file: str | None = None
 ) -> ModelReference:
@@ -121,13 +119,19 @@ def is_revision(text: str) -> bool:
     return bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}", text))
 
 
-@lru_cache(maxsize=4096)
 def image(text: str, scheme: str = "oci") -> ModelReference:
     """An OCI artifact or container image, tag and digest kept.
 
     ``scheme`` is ``oci`` (``oci://registry/repository``) or one of the bare prefixes ``nim`` and
     ``aim`` (``nim:registry/repository``). A port is not a tag: ``registry:443/x`` has none.
     """
+    if len(text) > MAX_LENGTH:
+        return unresolved(f"over-long name in {text[:200]}")
+    return _image(text, scheme)
+
+
+@lru_cache(maxsize=4096)
+def _image(text: str, scheme: str) -> ModelReference:
     problem = _problem(text)
     if problem is None and not text.isascii():
         problem = "characters beyond ASCII"
@@ -159,10 +163,16 @@ def host_path(path: str) -> ModelReference:
     return _rooted("hostpath", "", path)
 
 
-@lru_cache(maxsize=4096)
 def parse(text: str) -> ModelReference:
     """Read a reference that carries a scheme; anything else is ``unresolved:``."""
     text = text.strip()
+    if len(text) > MAX_LENGTH:
+        return unresolved(f"over-long name in {text[:200]}")
+    return _parse(text)
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> ModelReference:
     match = _SCHEME.match(text)
     if not match:
         return unresolved(text)
@@ -223,6 +233,15 @@ def _parse_hub(scheme: str, rest: str) -> ModelReference:
 
 
 def _hub(scheme: str, repository: str, revision: str | None, file: str | None) -> ModelReference:
+    if len(repository) + len(revision or "") + len(file or "") > MAX_LENGTH:
+        return unresolved(f"over-long name in {scheme}://{repository[:200]}")
+    return _known_hub(scheme, repository, revision, file)
+
+
+@lru_cache(maxsize=4096)
+def _known_hub(
+    scheme: str, repository: str, revision: str | None, file: str | None
+) -> ModelReference:
     whole = repository + (f"@{revision}" if revision else "") + (f"#{file}" if file else "")
     problem = _problem(whole)
     if problem is None and not whole.isascii():

@@ -391,9 +391,13 @@ _ENTRYPOINTS = (
 )
 
 
-@lru_cache(maxsize=2048)
 def entrypoint(image: str) -> str | None:
     """The downloader that an image runs when it is given arguments only."""
+    return _entrypoint(image[:1000])
+
+
+@lru_cache(maxsize=2048)
+def _entrypoint(image: str) -> str | None:
     return next((program for pattern, program in _ENTRYPOINTS if pattern.search(image)), None)
 
 

@@ -18,13 +18,15 @@ _ANY = re.compile(r"\$(?:\(([A-Za-z_]\w*)\)|\{([A-Za-z_]\w*)|([A-Za-z_]\w*))")
 class Environment:
     """Variables by name: ``values`` of those that are known, and where the others come from."""
 
-    __slots__ = ("_places", "_root", "origins", "sources", "values")
+    __slots__ = ("_places", "_root", "listed", "origins", "sources", "values")
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
         self.origins: dict[str, str] = {}
         self._root: Path = None
-        self._places: dict[str, int | str] = {}
+        self._places: dict[str, int | str] | None = None
+        self.listed: list[Json] | dict[str, Json] = []
+        """The ``env`` that the variables come from."""
         self.sources: list[str] = []
         """Whole ConfigMaps and Secrets whose content is not known."""
 
@@ -35,12 +37,9 @@ class Environment:
         other.origins = dict(self.origins)
         other._root = self._root
         other._places = self._places
+        other.listed = self.listed
         other.sources = self.sources
         return other
-
-    def place(self, name: str, at: int | str) -> None:
-        """Note at which index (or key) of ``env`` a variable stands."""
-        self._places[name] = at
 
     def root(self, path: Path) -> None:
         """Note where the container stands."""
@@ -48,6 +47,8 @@ class Environment:
 
     def path(self, name: str, fallback: Path) -> Path:
         """The field that sets a variable; ``fallback`` for one that no field sets."""
+        if self._places is None:
+            self._places = _places(self.listed)
         at = self._places.get(name)
         if at is None:
             return fallback
@@ -118,7 +119,18 @@ class Surroundings:
         self.metadata = metadata
 
 
-def build(container: Mapping[str, Json], path: Path, around: Surroundings) -> Environment:  # noqa: PLR0912 - inlined for speed
+def _places(listed: list[Json] | dict[str, Json]) -> dict[str, int | str]:
+    """At which index (or key) of ``env`` each variable stands; few are ever asked for."""
+    if type(listed) is dict:
+        return {name: name for name in listed if type(name) is str}
+    return {
+        variable["name"]: index
+        for index, variable in enumerate(listed)
+        if type(variable) is dict and type(variable.get("name")) is str
+    }
+
+
+def build(container: Mapping[str, Json], path: Path, around: Surroundings) -> Environment:
     """The environment of ``container``: first ``envFrom``, then ``env`` in order."""
     environment = Environment()
     for source in items(container.get("envFrom")):
@@ -130,27 +142,26 @@ def build(container: Mapping[str, Json], path: Path, around: Surroundings) -> En
         for name, value in variables.items():
             if type(name) is str:
                 environment.assign(name, environment.expand(text(value)))
-                environment.place(name, name)
+        environment.listed = variables
         return environment
     if type(variables) is not list:
         return environment
-    values, origins, places = environment.values, environment.origins, environment._places  # noqa: SLF001
-    for index, variable in enumerate(variables):
+    environment.listed = variables
+    values, origins = environment.values, environment.origins
+    for variable in variables:
         if type(variable) is not dict:
             continue
-        name = variable.get("name")
+        name, value = variable.get("name"), variable.get("value")
         if type(name) is not str:
             continue
-        places[name] = index
-        if "value" in variable or "valueFrom" not in variable:
-            value = variable.get("value")
-            if type(value) is not str:
-                value = text(value)
-            values[name] = environment.expand(value) if "$" in value else value
-            if name in origins:
-                del origins[name]
-        else:
-            _take(environment, name, mapping(variable.get("valueFrom")), around)
+        if type(value) is not str:
+            if value is None and "value" not in variable and "valueFrom" in variable:
+                _take(environment, name, mapping(variable["valueFrom"]), around)
+                continue
+            value = text(value)
+        values[name] = environment.expand(value) if "$" in value else value
+        if origins:
+            origins.pop(name, None)
     return environment
 
 

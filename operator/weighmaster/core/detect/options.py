@@ -1,5 +1,7 @@
 """Reading command-line options against the table of a runtime."""
 
+from functools import lru_cache
+
 from msgspec import Struct
 
 from weighmaster.core.detect.runtimes import STARTS
@@ -80,6 +82,13 @@ def scan(words: list[str], origins: list[int], runtime: Runtime) -> Scan:  # noq
         else:
             options.append(Option(name, None, origin))
     return found
+
+
+@lru_cache(maxsize=8192)
+def look(name: str, runtime: Runtime) -> tuple[str, Role | None]:
+    """The full name of an option, and the role of the reference that it names, if it does."""
+    whole = full_name(name, runtime)
+    return whole, role_of(whole, runtime)
 
 
 def full_name(name: str, runtime: Runtime) -> str:

@@ -1,5 +1,6 @@
 """Field paths, kept as linked keys and only spelt out when a use is found."""
 
+from functools import lru_cache
 from typing import TypeAlias
 
 Path: TypeAlias = "tuple[Path, str | int] | None"
@@ -10,19 +11,24 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 def render(path: Path) -> str:
     """Spell ``path`` as people write it: ``spec.containers[0].args[3]``."""
-    keys: list[str | int] = []
+    parts: list[str] = []
     while path is not None:
         path, key = path
-        keys.append(key)
-    parts: list[str] = []
-    for key in reversed(keys):
-        if isinstance(key, int):
-            parts.append(f"[{key}]")
-        elif _PLAIN.issuperset(key):
-            parts.append(f".{key}" if parts else key)
-        else:
-            parts.append(f"[{key!r}]" if len(key) < 200 else f"[{key[:200]!r}...]")
-    return "".join(parts)
+        parts.append(
+            _spell(key) if isinstance(key, int) or len(key) < 200 else f"[{key[:200]!r}...]"
+        )
+    parts.reverse()
+    spelt = "".join(parts)
+    return spelt[1:] if spelt[:1] == "." else spelt
+
+
+@lru_cache(maxsize=4096)
+def _spell(key: str | int) -> str:
+    if isinstance(key, int):
+        return f"[{key}]"
+    if _PLAIN.issuperset(key):
+        return f".{key}"
+    return f"[{key!r}]"
 
 
 def below(path: Path, *keys: str | int) -> Path:

@@ -32,6 +32,7 @@ CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 MAX_DOWNLOADS = 200
 """Downloads of one pod that are told apart; every path is compared with each."""
 
+_PYTHON = Runtime(name="python")
 _INITIALIZER = re.compile(r"storage-initializer")
 
 
@@ -262,9 +263,8 @@ class _PodReader:
         container = view.container
         for snippet in view.commands.code:
             place = naming.Place(container, snippet.environment, self.volumes)
-            runtime = Runtime(name="python")
             server = Server(
-                runtime, container, snippet.environment, self.volumes,
+                _PYTHON, container, snippet.environment, self.volumes,
                 container.field(snippet.origin, snippet.place),
             )  # fmt: skip
             server.remote = remote_code_in(snippet.code)

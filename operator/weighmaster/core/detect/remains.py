@@ -11,6 +11,7 @@ from weighmaster.core.detect.sink import Sink
 from weighmaster.core.detect.volumes import Download, Volumes
 from weighmaster.core.values import Process, Role
 
+_TABLES = {name: Runtime(name=name) for name in ("ollama", "download")}
 _MODELPACK = "model.csi.modelpack.org"
 _ADAPTER = re.compile(r"lora|adapter", re.IGNORECASE)
 _MODEL_IMAGE = re.compile(
@@ -27,6 +28,8 @@ def _looks_like_model(name: str) -> bool:
 def volumes(pod: Path, found: Volumes, sink: Sink) -> None:
     """Add the volumes that hold a model by what they are, whoever reads them."""
     for name, (volume, index) in found.by_name.items():
+        if "image" not in volume and "csi" not in volume:
+            continue
         image = text(mapping(volume.get("image")).get("reference"))
         csi = mapping(volume.get("csi"))
         path = below(pod, "volumes", index)
@@ -59,5 +62,6 @@ def _process(download: Download, found: Volumes, runtime: str) -> Process:
     container = download.container
     if container is None:
         return Process(runtime=runtime)
-    table = Runtime(name=runtime)
-    return Server(table, container, container.environment, found, download.path).process()
+    return Server(
+        _TABLES[runtime], container, container.environment, found, download.path
+    ).process()

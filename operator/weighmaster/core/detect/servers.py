@@ -4,12 +4,13 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from weighmaster.core import references
 from weighmaster.core.detect import naming
 from weighmaster.core.detect.containers import Container
 from weighmaster.core.detect.environment import Environment, has_variable, is_variable
-from weighmaster.core.detect.options import Option, Scan, full_name, role_of, scan
+from weighmaster.core.detect.options import Option, Scan, look, role_of, scan
 from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.runtimes.table import Runtime
 from weighmaster.core.detect.sink import Sink
@@ -25,6 +26,7 @@ OVERRIDES = (
     "RUNAI_STREAMER_S3_ENDPOINT", "LLAMA_ARG_HF_ENDPOINT", "MODEL_ENDPOINT",
 )  # fmt: skip
 """Variables that change where a reference is fetched from."""
+_OVERRIDING = frozenset(OVERRIDES)
 
 _VALUED = frozenset(
     {
@@ -61,6 +63,24 @@ _TASK_SWITCHES = {
     "reranking": Role.RERANKER, "rerank": Role.RERANKER,
 }  # fmt: skip
 _NAMED_MODULE = re.compile(r"[\w.@:-]+=(?=.)")
+
+
+@lru_cache(maxsize=256)
+def _told(runtime: Runtime) -> frozenset[str]:
+    """Options that say something to a runtime beside those that name weights."""
+    return _TELLING.union(runtime.revisions, runtime.files, runtime.adapters, runtime.remote_code)
+
+
+@lru_cache(maxsize=256)
+def _settings(
+    runtime: Runtime,
+) -> tuple[tuple[tuple[str, Role], ...], tuple[str, ...], tuple[str, ...]]:
+    """Variables of a runtime: those that pin a role, those that name a file, remote code."""
+    return (
+        tuple((name, role) for name, role in runtime.revisions.items() if name.isupper()),
+        tuple(name for name in runtime.files if name.isupper()),
+        (*_REMOTE_VARIABLES, *runtime.remote_code),
+    )
 
 
 FileAt = Callable[[str], str | None]
@@ -102,9 +122,6 @@ class Server:
         self.load_format: str | None = None
         self.task: Role | None = None
         self.explicit = False
-        self._telling = _TELLING.union(
-            runtime.revisions, runtime.files, runtime.adapters, runtime.remote_code
-        )
 
     def read(self, words: list[str], origins: list[int], file_at: FileAt) -> None:
         """Take what the command line says."""
@@ -115,17 +132,18 @@ class Server:
                 how = "argument" if is_variable(value) and not has_model_config(self) else ""
                 self.name(self.runtime.role, value, self.container.field(origin, self.hook), how)
             for option in found.options:
-                self._swallowed(option)
+                if option.value is not None and "/" in option.value:
+                    self._swallowed(option, option.value)
         elif found.positionals and self.runtime.name == "jetstream":
             for value, origin in found.positionals:
                 self._assignment(value, self.container.field(origin, self.hook))
 
-    def _swallowed(self, option: Option) -> None:
+    def _swallowed(self, option: Option, value: str) -> None:
         """A word that an unknown option may not have wanted is what the server would load."""
-        if option.value is None or role_of(option.name, self.runtime) is not None:
+        if option.name in _VALUED or role_of(option.name, self.runtime) is not None:
             return
-        if option.name not in _VALUED and references.is_repository_name(option.value):
-            self.name(self.runtime.role, option.value, self._element(option), "")
+        if references.is_repository_name(value):
+            self.name(self.runtime.role, value, self._element(option), "")
 
     def _assignment(self, value: str, path: Path) -> None:
         """``name=value`` without dashes (MaxText)."""
@@ -138,12 +156,13 @@ class Server:
         return self.container.field(option.origin, self.hook)
 
     def _options(self, found: Scan, path_of: Callable[[Option], Path], file_at: FileAt) -> None:
+        telling = _told(self.runtime)
         for option in found.options:
-            name = full_name(option.name, self.runtime)
-            role = role_of(name, self.runtime)
+            spelt = option.name
+            name, role = look(spelt, self.runtime) if len(spelt) < 100 else (spelt, None)
             if role is not None:
                 self._reference(name, option.value or "", role, path_of(option))
-            elif name in self._telling:
+            elif name in telling:
                 self._switch(name, option.value)
                 if option.value:
                     self._valued(name, option.value, path_of(option), file_at)
@@ -271,16 +290,17 @@ class Server:
                 self._list(environment.get(name), role, path)
             elif self._ask(role):
                 self.name(role, environment.get(name), path, name)
-        for name, role in runtime.revisions.items():
-            if name.isupper() and known.get(name):
+        revisions, files, remote = _settings(runtime)
+        for name, role in revisions:
+            if known.get(name):
                 self.revisions.setdefault(role, known[name])
-        for name in runtime.files:
-            if name.isupper() and known.get(name):
+        for name in files:
+            if known.get(name):
                 self.file = known[name]
         for name in COMPILED:
-            if known.get(name, "").startswith("/"):
+            if name in known and known[name].startswith("/"):
                 self.name(Role.BASE, known[name], environment.path(name, self.fallback), name)
-        self.remote = self._switched(self.remote, (*_REMOTE_VARIABLES, *runtime.remote_code))
+        self.remote = self._switched(self.remote, remote)
         self.adapters = self._switched(self.adapters, runtime.adapters)
 
     def _more_arguments(self) -> None:
@@ -297,8 +317,9 @@ class Server:
         return name in self.environment.values or name in self.environment.origins
 
     def _switched(self, state: Setting, names: Iterable[str]) -> Setting:
+        values, origins = self.environment.values, self.environment.origins
         for name in names:
-            if self._is_set(name):
+            if name in values or name in origins:
                 state = stronger(state, setting(self.environment.get(name)))
         return state
 
@@ -313,7 +334,9 @@ class Server:
     def process(self) -> Process:
         """How the server is set up."""
         values, origins = self.environment.values, self.environment.origins
-        overrides = tuple(name for name in OVERRIDES if values.get(name) or name in origins)
+        overrides: tuple[str, ...] = ()
+        if not _OVERRIDING.isdisjoint(values) or not _OVERRIDING.isdisjoint(origins):
+            overrides = tuple(name for name in OVERRIDES if values.get(name) or name in origins)
         return Process(
             runtime=self.runtime.name,
             container=self.container.name,

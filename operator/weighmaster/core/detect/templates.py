@@ -100,13 +100,14 @@ def structural(
                     stack.append((inner, (path, index), value))
             continue
         skipped: frozenset[str | int] = _NO_KEYS
-        if named is not None and not NAMING.isdisjoint(value):
+        telling = not _SAYING.isdisjoint(value)
+        if telling and named is not None and not NAMING.isdisjoint(value):
             named += [
                 (inner, (path, key))
                 for key, inner in value.items()
                 if key in NAMING and type(inner) is str and inner
             ]
-        if not _TELLING.isdisjoint(value):
+        if telling and not _TELLING.isdisjoint(value):
             found = list(_templates(value, path, parent))
             yield from found
             for template in found:
@@ -124,6 +125,7 @@ NAMING = frozenset(
 """Fields that hold the address of a model in any kind."""
 _NO_KEYS: frozenset[str | int] = frozenset()
 _TELLING = frozenset((*_CONTAINER_LISTS, *_SINGLE, "image"))
+_SAYING = _TELLING | NAMING
 
 
 def _templates(value: dict[str, Json], path: Path, parent: Json) -> Iterator[Template]:

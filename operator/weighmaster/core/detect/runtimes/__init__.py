@@ -6,6 +6,9 @@ from functools import lru_cache
 from weighmaster.core.detect.runtimes import classic, language
 from weighmaster.core.detect.runtimes.table import Runtime
 
+MAX_IMAGE = 1000
+"""Characters of an image that are looked at; no registry takes as many."""
+
 SERVE = frozenset({"serve"})
 
 PROGRAMS: dict[str, tuple[Runtime, frozenset[str]]] = {
@@ -157,9 +160,13 @@ _HARMLESS = re.compile(
 )
 
 
-@lru_cache(maxsize=2048)
 def of_image(image: str) -> Runtime | None:
     """The runtime that a container image starts by itself, if its name tells."""
+    return _of_image(image[:MAX_IMAGE])
+
+
+@lru_cache(maxsize=2048)
+def _of_image(image: str) -> Runtime | None:
     name = image.lower()
     registry, slash, rest = name.partition("/")
     if slash and ("." in registry or ":" in registry) and "/" in rest:

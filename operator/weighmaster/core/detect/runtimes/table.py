@@ -10,7 +10,7 @@ BASE, ADAPTER, DRAFT = Role.BASE, Role.ADAPTER, Role.DRAFT
 TOKENIZER, PROJECTOR = Role.TOKENIZER, Role.PROJECTOR
 
 
-class Runtime(Struct, frozen=True, kw_only=True):
+class Runtime(Struct, frozen=True, kw_only=True, eq=False):
     """A server (or another program that loads weights) as a table.
 
     Option names are given without leading dashes and with ``-`` for ``_``.
@@ -25,6 +25,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
     ``hub``, a ``path``, or a name of the ``ollama`` library. ``absent``: what the container loads
     when it names nothing: ``unresolved``, ``default``, ``dynamic``, ``image`` or ``nothing``.
     ``directory``: where the image looks for models by default.
+
+    A runtime is equal to itself only, so that what its table says can be remembered by it.
     """
 
     name: str
