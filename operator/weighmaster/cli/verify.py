@@ -123,18 +123,18 @@ class Options(Struct, frozen=True, kw_only=True):
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
 def verify(directory: Path, **options: object) -> None:
-    r"""Verify the weights in DIR (a folder, or one file) against their signature.
+    """Verify the weights in DIR (a folder, or one file) against their signature.
 
     Say who must have signed, in one of three ways: --key; --certificate-roots and --identity;
     or --identity and --identity-provider (keyless, Sigstore). Nothing is fetched from anywhere.
 
     \b
         weighmaster verify ./model --key publisher.pem
-        weighmaster verify ./model --identity release@example.com \
+        weighmaster verify ./model --identity release@example.com \\
             --identity-provider https://accounts.example.com
 
     Exit codes: 0 verified, 1 not verified (with a reason code), 2 bad input.
-    """
+    """  # noqa: D301 - click wants a real backspace to leave the lines as they are
     chosen = msgspec.convert(options, Options)
     authority = _authority(chosen)
     started = time.monotonic()
