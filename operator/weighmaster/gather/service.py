@@ -17,7 +17,10 @@ from weighmaster.gather.addresses import Lookup, look_up
 from weighmaster.gather.client import HttpClient
 from weighmaster.gather.credentials import NONE, Credentials
 from weighmaster.gather.hf import HuggingFace
+from weighmaster.gather.modelscope import ModelScope
+from weighmaster.gather.ngc import Ngc
 from weighmaster.gather.oci import OciRegistry
+from weighmaster.gather.ollama import Ollama
 from weighmaster.gather.pace import Clock
 from weighmaster.gather.settings import GatherSettings, Holding
 
@@ -215,6 +218,9 @@ def sources(client: HttpClient) -> dict[str, Source]:
     oci = OciRegistry(client)
     return {
         "hf": HuggingFace(client),
+        "modelscope": ModelScope(client),
+        "ngc": Ngc(client),
+        "ollama": Ollama(client),
         **dict.fromkeys(("oci", "nim", "aim", "image-embedded"), oci),
     }
 

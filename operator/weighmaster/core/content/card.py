@@ -61,7 +61,7 @@ def base_reference(name: str) -> str | None:
         alias = aliases(reference)[-1]
         if not reference.known:
             return None
-        return alias if alias.startswith("hf://") else reference.canonical
+        return alias if reference.scheme in ("http", "https") else reference.canonical
     if references.is_repository_name(text) or (_BARE_NAME.match(text) and ".." not in text):
         reference = references.hugging_face(text)
         return reference.canonical if reference.known else None

@@ -43,8 +43,12 @@ _MAGIC = (
 )
 """``compressed`` may well hold a pickle (joblib): it is not opened here."""
 
-_TEXT_PICKLE = re.compile(rb"\(?c[A-Za-z_][\w.]{0,127}\n[A-Za-z_][\w.]{0,127}\n|[(\]}]?[(ld]p\d+\n")
-"""Protocols 0 and 1 have no magic: a global by name, or a container put into the memo."""
+_TEXT_PICKLE = re.compile(
+    rb"\(?c[A-Za-z_][\w.]{0,127}\n[A-Za-z_][\w.]{0,127}\n(?:[()\]}]|p\d+\n|q[\x00-\x1f])"
+    rb"|[(\]}]?[(ld]p\d+\n"
+)
+"""Protocols 0 and 1 have no magic: a global by name and what is done with it, or a container put
+into the memo. (A vocabulary may well begin with lines such as ``cat`` and ``dog``.)"""
 
 _NUMPY_OBJECT = re.compile(rb"""\|O|['"]O\d*['"]""")
 
