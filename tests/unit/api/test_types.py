@@ -46,9 +46,9 @@ def test_every_field_is_described(kind: str) -> None:
         for path, schema in walk(schema_of(kind))
         if path and not path.endswith("[]") and not schema.get("description")
     ]
-    assert [
-        path for path in bare if not path.startswith((".apiVersion", ".kind", ".metadata"))
-    ] == []
+    # The members of Kubernetes' own types (an EnvVar) are described there.
+    elsewhere = (".apiVersion", ".kind", ".metadata", ".spec.env[].")
+    assert [path for path in bare if not path.startswith(elsewhere)] == []
 
 
 @pytest.mark.parametrize("kind", DEFINITIONS)
