@@ -107,9 +107,32 @@ class ApiClient:
                     raise _failure(event.get("object") or {})
                 yield event
 
+    async def get(self, path: str) -> Json:
+        """One object; raises ClusterError with status 404 when it is not there."""
+        return await self._json("GET", path, {}, "application/json")
+
+    async def create(self, collection: str, body: Mapping[str, Any]) -> Json:
+        """Create an object; raises ClusterError with status 409 when it is there already."""
+        return await self._json("POST", collection, {}, "application/json", _encode(body))
+
+    async def replace(self, path: str, body: Mapping[str, Any]) -> Json:
+        """Write an object as a whole.
+
+        Raises ClusterError with status 409 when it has changed since ``metadata.resourceVersion``.
+        """
+        return await self._json("PUT", path, {}, "application/json", _encode(body))
+
+    async def delete(self, path: str) -> None:
+        """Delete an object; one that is not there is as good as deleted."""
+        try:
+            await self._json("DELETE", path, {}, "application/json")
+        except ClusterError as error:
+            if error.status != 404:
+                raise
+
     async def patch_status(self, path: str, status: Mapping[str, Any]) -> None:
         """Merge into an object's status (RFC 7386)."""
-        body = msgspec.json.encode({"status": status})
+        body = _encode({"status": status})
         await self._json("PATCH", f"{path}/status", {}, "application/json", body)
 
     async def _json(
@@ -141,7 +164,8 @@ class ApiClient:
         connection = self._current()
         headers = {"Accept": accept, "User-Agent": "weighmaster"}
         if body:
-            headers["Content-Type"] = "application/merge-patch+json"
+            merge = "application/merge-patch+json"
+            headers["Content-Type"] = merge if method == "PATCH" else "application/json"
         if connection.token:
             headers["Authorization"] = f"Bearer {connection.token}"
         return self._session.request(
@@ -163,6 +187,10 @@ class ApiClient:
             self._connection = self._login()
             self._read_at = now
         return self._connection
+
+
+def _encode(body: Mapping[str, Any]) -> bytes:
+    return msgspec.json.encode(body)
 
 
 async def _check(response: aiohttp.ClientResponse) -> None:
