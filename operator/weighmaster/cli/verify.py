@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import NoReturn
 
 import click
@@ -268,7 +269,27 @@ def _progress(total: int, output: str) -> Iterator[Progress]:
     console = Console(stderr=True)
     with rich_progress.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("hashing", total=total)
-        yield lambda count: bar.advance(task, count)
+        yield _Gathered(lambda count: bar.advance(task, count))
+
+
+class _Gathered:
+    """Passes on progress in larger steps: drawing each MiB would cost the threads their time."""
+
+    STEP = 32 * 1024 * 1024
+
+    def __init__(self, report: Progress) -> None:
+        self._report = report
+        self._lock = Lock()
+        self._count = 0
+
+    def __call__(self, count: int) -> None:
+        """Add bytes."""
+        with self._lock:
+            self._count += count
+            if self._count < self.STEP:
+                return
+            passed, self._count = self._count, 0
+        self._report(passed)
 
 
 def _succeed(verified: Verified, seconds: float, output: str) -> None:

@@ -189,6 +189,15 @@ def test_progress_is_shown_on_a_terminal_only(model: Path, monkeypatch: pytest.M
         shown(100)
 
 
+def test_progress_is_passed_on_in_steps_and_none_of_it_lost() -> None:
+    module = sys.modules["weighmaster.cli.verify"]
+    seen: list[int] = []
+    gathered = module._Gathered(seen.append)
+    for _ in range(100):
+        gathered(1024 * 1024)
+    assert seen == [32 * 1024 * 1024] * 3
+
+
 def test_help_explains_itself() -> None:
     result = run("--help")
     assert "Exit codes: 0 verified" in result.stdout
