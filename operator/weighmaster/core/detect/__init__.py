@@ -32,6 +32,9 @@ __all__ = ["EMPTY", "Context", "detect"]
 ANNOTATION = "weighmaster.dev/model"
 """Adds references that detection cannot see, separated by commas or spaces; removes nothing."""
 
+MAX_TEMPLATES = 5000
+"""Pod templates of one object that are read; more are one use with unknown weights."""
+
 MAX_LISTED = 1000
 """Objects of a ``List`` that are read; more are one use with unknown weights."""
 
@@ -65,16 +68,31 @@ def detect(document: Mapping[str, Any] | object, context: Context = EMPTY) -> tu
         handler = HANDLERS.get((group, kind))
         plan = handler(document, context, sink) if handler is not None else None
         if plan is None or plan.walk:
-            named: list[tuple[str, Path]] = []
-            walked = document if plan is None or plan.instead is None else plan.instead
-            for template in structural(walked, named if handler is None else None):
-                _read(document, template, kind, plan, context, sink)
-                _annotations(template.metadata, template.path, sink)
-            if named and not group.endswith("kubeflow.org"):  # there, it may be a data set
-                _fields(named, sink)
+            _walk(document, plan, kind, context, sink)
     if place is None or place[0] != "spec" or len(place) > 1:
         _annotations(document.get("metadata"), (None, "metadata"), sink)
     return tuple(sink.uses)
+
+
+def _walk(
+    document: dict[str, Any], plan: Plan | None, kind: str, context: Context, sink: Sink
+) -> None:
+    """Read what has the shape of a pod; in kinds nobody knows, fields that hold addresses too."""
+    version = document.get("apiVersion")
+    named: list[tuple[str, Path]] = []
+    walked = document if plan is None or plan.instead is None else plan.instead
+    for count, template in enumerate(structural(walked, named if plan is None else None)):
+        if sink.full:
+            break
+        if count >= MAX_TEMPLATES:
+            unread = references.unresolved(f"object of more than {MAX_TEMPLATES} pods")
+            sink.add(unread, Role.BASE, template.path, _UNREADABLE, "too many pods")
+            break
+        _read(document, template, kind, plan, context, sink)
+        _annotations(template.metadata, template.path, sink)
+    training = type(version) is str and version.partition("/")[0].endswith("kubeflow.org")
+    if named and not training:  # there, it may be a data set
+        _fields(named, sink)
 
 
 def _read(
@@ -94,6 +112,8 @@ def _read(
 def _fields(named: list[tuple[str, Path]], sink: Sink) -> None:
     """Addresses of models in the fields of a kind that nobody told us about."""
     for value, path in named:
+        if sink.full:
+            return
         reference = uri(value, hub="hf")
         if reference is not None and reference.known and not _is_result(path):
             role = Role.ADAPTER if "lora" in value.lower() else Role.BASE

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from posixpath import basename
 
 from weighmaster.core.detect.environment import Environment
+from weighmaster.core.detect.invocation import CodeSnippet, Invocation
 from weighmaster.core.detect.opaque import OpaqueCommands
 from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.shell import Command, Script
@@ -48,53 +49,6 @@ def _said(command: Command) -> str:
     return " ".join(command.words[:20])[:200]
 
 
-class Invocation:
-    """One program with its arguments.
-
-    ``program`` is its base name, or the module for ``python -m``. ``origins`` tells for each
-    word which element of the container's command line it comes from.
-    """
-
-    __slots__ = (
-        "body",
-        "environment",
-        "origin",
-        "origins",
-        "path",
-        "place",
-        "program",
-        "target",
-        "words",
-    )
-
-    def __init__(
-        self, path: str, words: list[str], origins: list[int], environment: Environment
-    ) -> None:
-        self.path = path
-        self.program = basename(path) if "/" in path else path
-        self.words = words
-        self.origins = origins
-        self.environment = environment
-        self.origin = origins[0] if origins else 0
-        """Where its first argument stands, or itself if it has none."""
-        self.place: Path = None
-        """The ``command`` of the hook or probe that runs it; ``None`` for the container's own."""
-        self.body: str | None = None
-        self.target: str | None = None
-
-
-class CodeSnippet:
-    """Python code that a container runs."""
-
-    __slots__ = ("code", "environment", "origin", "place")
-
-    def __init__(self, code: str, origin: int, environment: Environment, place: Path) -> None:
-        self.code = code
-        self.origin = origin
-        self.place = place
-        self.environment = environment
-
-
 class CommandReader:
     """Reads the command lines of one container.
 
@@ -119,6 +73,7 @@ class CommandReader:
         self.place: Path = None
         self._input = ""
         self._input_origin = 0
+        self._copied: tuple[Environment | None, Environment | None, int] = (None, None, 0)
 
     def read(self, elements: list[str], first: int = 0, place: Path = None) -> list[Invocation]:
         """The invocations of one command line.
@@ -278,7 +233,9 @@ class CommandReader:
         self, text: str, parameters: list[tuple[str, int]], origin: int,
         environment: Environment, depth: int,
     ) -> Iterator[Invocation]:  # fmt: skip
-        if depth > MAX_DEPTH:
+        budget = self.environment.budget
+        known = len(environment.values)
+        if depth > MAX_DEPTH or not budget.script(text) or not budget.copy(known):
             self.exhausted = True
             return
         script = Script(environment, parameters, origin)
@@ -339,8 +296,20 @@ class CommandReader:
             invocation.target = command.target
             # The script goes on assigning; what this command saw must stay.
             if invocation.environment is command.environment and program not in QUIET:
-                invocation.environment = command.environment.copy()
+                invocation.environment = self._snapshot(command.environment)
             yield invocation
+
+    def _snapshot(self, environment: Environment) -> Environment:
+        """A copy of what a script has assigned so far; one copy serves until it assigns again."""
+        made, of, version = self._copied
+        if of is environment and version == environment.version and made is not None:
+            return made
+        if not environment.budget.copy(len(environment.values)):
+            self.exhausted = True
+            return environment
+        made = environment.copy()
+        self._copied = (made, environment, environment.version)
+        return made
 
     def _python(
         self, words: list[str], origins: list[int], start: int, environment: Environment

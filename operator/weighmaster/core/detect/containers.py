@@ -14,6 +14,7 @@ class Container:
         "_environment",
         "arguments_from",
         "around",
+        "by_path",
         "elements",
         "image",
         "line",
@@ -35,6 +36,8 @@ class Container:
         self.arguments_from = len(command)
         self.elements = command + _words(spec.get("args"))
         self.mounts = items(spec.get("volumeMounts"))
+        self.by_path: dict[str, tuple[str, str]] | None = None
+        """The mounts by path, once somebody asked: the volume and the path inside it."""
         self._environment: Environment | None = None
 
     @property

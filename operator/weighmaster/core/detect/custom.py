@@ -8,15 +8,17 @@ import re
 
 from weighmaster.core import references
 from weighmaster.core.detect import naming
-from weighmaster.core.detect.command import QUIET, CommandReader, Invocation
+from weighmaster.core.detect.command import QUIET, CommandReader
 from weighmaster.core.detect.containers import Container
 from weighmaster.core.detect.downloaders import is_downloader
 from weighmaster.core.detect.environment import has_variable
+from weighmaster.core.detect.invocation import Invocation
 from weighmaster.core.detect.options import full_name, scan
 from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.runtimes import language
 from weighmaster.core.detect.runtimes.table import Runtime
-from weighmaster.core.detect.servers import COMPILED, Server
+from weighmaster.core.detect.servers import Server
+from weighmaster.core.detect.serverwords import COMPILED
 from weighmaster.core.detect.switches import setting, stronger
 from weighmaster.core.detect.volumes import Volumes
 from weighmaster.core.values import ModelReference, Role

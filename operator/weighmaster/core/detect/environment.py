@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+from weighmaster.core.detect.budget import Budget
 from weighmaster.core.detect.context import Context
 from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.reading import Json, items, mapping, text
@@ -18,9 +19,12 @@ _ANY = re.compile(r"\$(?:\(([A-Za-z_]\w*)\)|\{([A-Za-z_]\w*)|([A-Za-z_]\w*))")
 class Environment:
     """Variables by name: ``values`` of those that are known, and where the others come from."""
 
-    __slots__ = ("_places", "_root", "listed", "origins", "sources", "values")
+    __slots__ = ("_places", "_root", "budget", "listed", "origins", "sources", "values", "version")
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.version = 0
+        """How often something has been assigned."""
         self.values: dict[str, str] = {}
         self.origins: dict[str, str] = {}
         self._root: Path = None
@@ -32,7 +36,7 @@ class Environment:
 
     def copy(self) -> "Environment":
         """A copy for a script to assign to."""
-        other = Environment()
+        other = Environment(self.budget)
         other.values = dict(self.values)
         other.origins = dict(self.origins)
         other._root = self._root
@@ -59,6 +63,7 @@ class Environment:
 
     def assign(self, name: str, value: str) -> None:
         """Set a variable to a known value."""
+        self.version += 1
         self.values[name] = value
         self.origins.pop(name, None)
 
@@ -71,7 +76,7 @@ class Environment:
 
     def expand(self, value: str) -> str:
         """Replace ``$(NAME)`` as the kubelet does; unknown names stay as they are."""
-        if "$" not in value:
+        if "$" not in value or self.budget.grown < 0:
             return value
 
         def replace(match: re.Match[str]) -> str:
@@ -81,7 +86,9 @@ class Environment:
             return match[0] if known is None else known
 
         size = len(value) + sum(len(self.values.get(m[2], "")) for m in _REFERENCE.finditer(value))
-        return _REFERENCE.sub(replace, value) if size <= MAX_VALUE + len(value) else value
+        if size > MAX_VALUE + len(value) or not self.budget.grow(size - len(value)):
+            return value
+        return _REFERENCE.sub(replace, value)
 
     def origin_of(self, value: str) -> str | None:
         """Where the value of an expression that is one variable would come from, if anywhere."""
@@ -111,9 +118,10 @@ def has_variable(value: str) -> bool:
 class Surroundings:
     """Where a pod lives: what its environment may refer to."""
 
-    __slots__ = ("context", "metadata", "namespace")
+    __slots__ = ("budget", "context", "metadata", "namespace")
 
     def __init__(self, context: Context, namespace: str, metadata: Mapping[str, Json]) -> None:
+        self.budget = Budget()
         self.context = context
         self.namespace = namespace
         self.metadata = metadata
@@ -132,7 +140,7 @@ def _places(listed: list[Json] | dict[str, Json]) -> dict[str, int | str]:
 
 def build(container: Mapping[str, Json], path: Path, around: Surroundings) -> Environment:
     """The environment of ``container``: first ``envFrom``, then ``env`` in order."""
-    environment = Environment()
+    environment = Environment(around.budget)
     for source in items(container.get("envFrom")):
         if type(source) is dict:
             _take_all(environment, source, around)

@@ -4,12 +4,13 @@ import re
 from collections.abc import Mapping
 
 from weighmaster.core import references
-from weighmaster.core.detect import custom, downloaders, naming, remains, scripts, views
-from weighmaster.core.detect.command import QUIET, Invocation
+from weighmaster.core.detect import custom, downloaders, naming, remains, scripts, unread, views
+from weighmaster.core.detect.command import QUIET
 from weighmaster.core.detect.containers import Container
 from weighmaster.core.detect.context import Context
 from weighmaster.core.detect.environment import Surroundings
 from weighmaster.core.detect.gate import is_interesting
+from weighmaster.core.detect.invocation import Invocation
 from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.reading import Json, mapping, text
 from weighmaster.core.detect.runtimes import (
@@ -25,9 +26,12 @@ from weighmaster.core.detect.sink import Sink
 from weighmaster.core.detect.switches import remote_code_in, stronger
 from weighmaster.core.detect.views import View
 from weighmaster.core.detect.volumes import Download, Volumes
-from weighmaster.core.values import ModelReference, Process, Role
+from weighmaster.core.values import ModelReference, Process, Role, Setting
 
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
+
+MAX_CONTAINERS = 500
+"""Containers of one pod that are read, when one of them may load weights."""
 
 MAX_DOWNLOADS = 200
 """Downloads of one pod that are told apart; every path is compared with each."""
@@ -98,6 +102,12 @@ def read(pod: Pod, sink: Sink) -> None:
     volumes = spec.get("volumes")
     if not interesting and not _carry_models(volumes):
         return
+    pod.around.budget = sink.budget
+    if len(found) > MAX_CONTAINERS:
+        reference = references.unresolved(f"pod of more than {MAX_CONTAINERS} containers")
+        process = Process(runtime="unknown")
+        sink.add(reference, Role.BASE, (pod.path, "containers"), process, "too many containers")
+        del found[MAX_CONTAINERS:]
     _PodReader(pod, found, sink).read()
 
 
@@ -126,7 +136,7 @@ class _PodReader:
                 self._guess(view)
         for view in self.views:
             if view.commands.opaque.found:
-                self._opaque(view)
+                unread.commands(view, self.volumes, self.pod.kind, self.sink)
         remains.volumes(self.pod.path, self.volumes, self.sink)
         remains.downloads(self.volumes, self.sink, batch=self.pod.kind in custom.BATCH_KINDS)
 
@@ -181,7 +191,7 @@ class _PodReader:
 
     def _serve(self, view: View) -> None:
         for invocation in view.invocations:
-            if invocation.program in QUIET:
+            if invocation.program in QUIET or self.sink.full:
                 continue
             match = of_program(invocation.program, invocation.words, invocation.path)
             if match is not None:
@@ -191,7 +201,7 @@ class _PodReader:
                 self._ollama(view, invocation)
         self._code(view)
         if view.commands.exhausted:
-            self._unread(view)
+            unread.script(view, self.sink)
 
     def _start(self, view: View, runtime: Runtime, invocation: Invocation, skip: int) -> None:
         container = view.container
@@ -204,9 +214,13 @@ class _PodReader:
         self._remote_texts(server, view)
         server.report(self.sink, self._default(runtime, container, server))
 
-    def _remote_texts(self, server: Server, view: View) -> None:
-        for content in view.commands.files.values():
-            server.remote = stronger(server.remote, remote_code_in(content))
+    @staticmethod
+    def _remote_texts(server: Server, view: View) -> None:
+        if view.remote is None:
+            view.remote = Setting.OFF
+            for content in view.commands.files.values():
+                view.remote = stronger(view.remote, remote_code_in(content))
+        server.remote = stronger(server.remote, view.remote)
 
     def _default(
         self, runtime: Runtime, container: Container, server: Server
@@ -274,39 +288,6 @@ class _PodReader:
                     self.sink.add(
                         found.reference, Role.BASE, server.fallback, server.process(), found.call
                     )
-
-    def _unread(self, view: View) -> None:
-        view.served = True
-        path = view.container.element_path(0)
-        process = Process(runtime="unknown", container=view.container.name)
-        self.sink.add(
-            references.unresolved("script that is too long or too deeply nested to read"),
-            Role.BASE, path, process, "unreadable script",
-        )  # fmt: skip
-
-    def _opaque(self, view: View) -> None:
-        """Commands that cannot be read, where a server could be among them.
-
-        A server that is plain to see explains a script from the web beside it (an installer), but
-        not why a command is disguised.
-        """
-        container = view.container
-        if view.served:
-            runtime = None
-        else:
-            runtime = of_image(container.image) if container.image else None
-            if runtime is None and not custom.could_serve(container, self.pod.kind):
-                return
-        for found in view.commands.opaque.found:
-            if view.served and not found.disguised:
-                continue
-            path = container.field(found.origin, found.place)
-            environment = container.environment
-            server = Server(runtime or custom.CUSTOM, container, environment, self.volumes, path)
-            self.sink.add(
-                references.unresolved(found.expression), Role.BASE, path, server.process(),
-                "command that cannot be read",
-            )  # fmt: skip
 
     # Containers whose command says nothing.
 

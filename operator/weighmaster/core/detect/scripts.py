@@ -8,8 +8,8 @@ import re
 
 from weighmaster.core import references
 from weighmaster.core.detect import naming
-from weighmaster.core.detect.command import CodeSnippet
 from weighmaster.core.detect.environment import Environment
+from weighmaster.core.detect.invocation import CodeSnippet
 from weighmaster.core.values import ModelReference
 
 WINDOW = 600

@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 
 from weighmaster.core import references
 from weighmaster.core.detect import naming
@@ -13,74 +12,24 @@ from weighmaster.core.detect.environment import Environment, has_variable, is_va
 from weighmaster.core.detect.options import Option, Scan, look, role_of, scan
 from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.runtimes.table import Runtime
+from weighmaster.core.detect.serverwords import (
+    COMPILED,
+    CONFIG_OPTIONS,
+    OVERRIDES,
+    OVERRIDING,
+    TASK_SWITCHES,
+    TASKS,
+    VALUED,
+    told,
+    variables_of,
+)
 from weighmaster.core.detect.sink import Sink
 from weighmaster.core.detect.switches import remote_code_in, setting, stronger
 from weighmaster.core.detect.volumes import STORED, Volumes
 from weighmaster.core.detect.yamltree import parse_text
 from weighmaster.core.values import ModelReference, Process, Role, Setting
 
-OVERRIDES = (
-    "HF_ENDPOINT", "HF_HUB_ENDPOINT", "HUGGINGFACE_HUB_ENDPOINT", "NIM_REPOSITORY_OVERRIDE",
-    "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "S3_ENDPOINT", "S3_ENDPOINT_URL",
-    "VLLM_USE_MODELSCOPE", "SGLANG_USE_MODELSCOPE", "HF_REVISION", "MODELSCOPE_DOMAIN",
-    "RUNAI_STREAMER_S3_ENDPOINT", "LLAMA_ARG_HF_ENDPOINT", "MODEL_ENDPOINT",
-)  # fmt: skip
-"""Variables that change where a reference is fetched from."""
-_OVERRIDING = frozenset(OVERRIDES)
-
-_VALUED = frozenset(
-    {
-        "served-model-name", "download-dir", "chat-template", "root-path", "generation-config",
-        "hf-config-path", "tool-parser-plugin", "ssl-keyfile", "ssl-certfile", "config", "dataset",
-        "allowed-local-media-path", "log-config-file", "input-file", "output-file", "middleware",
-        "tool-call-parser", "reasoning-parser", "logits-processor-pattern", "api-key", "hf-token",
-        "metadata", "kv-transfer-config", "tokenizer-mode", "extra-llm-api-options", "log-dir",
-        "quantization-param-path", "lora-extra-vocab-size", "otlp-traces-endpoint",
-    }
-)  # fmt: skip
-"""Options that surely take a value; after any other a word may be the model itself."""
-
-COMPILED = ("NEURON_COMPILED_ARTIFACTS", "COMPILER_WORKDIR_ROOT")
-"""Variables that name compiled weights beside the model they were made from."""
-
-_REMOTE_VARIABLES = ("TRUST_REMOTE_CODE", "HF_TRUST_REMOTE_CODE", "VLLM_TRUST_REMOTE_CODE")
-_TELLING = frozenset(
-    {
-        "trust-remote-code", "load-format", "weight-loader", "task", "runner", "convert",
-        "pooling-task", "is-embedding", "embeddings", "embedding", "reranking", "rerank",
-        "model-loader-extra-config", "config", "extra-llm-api-options", "llm-api-options",
-        "config-file", "model-control-mode", "hf-overrides",
-    }
-)  # fmt: skip
-"""Options that say something, whichever the runtime."""
-_CONFIG_OPTIONS = frozenset({"config", "extra-llm-api-options", "llm-api-options", "config-file"})
-_TASKS = {
-    "embed": Role.EMBEDDING, "embedding": Role.EMBEDDING, "pooling": Role.EMBEDDING,
-    "score": Role.RERANKER, "reranker": Role.RERANKER, "rerank": Role.RERANKER,
-}  # fmt: skip
-_TASK_SWITCHES = {
-    "embeddings": Role.EMBEDDING, "embedding": Role.EMBEDDING,
-    "reranking": Role.RERANKER, "rerank": Role.RERANKER,
-}  # fmt: skip
 _NAMED_MODULE = re.compile(r"[\w.@:-]+=(?=.)")
-
-
-@lru_cache(maxsize=256)
-def _told(runtime: Runtime) -> frozenset[str]:
-    """Options that say something to a runtime beside those that name weights."""
-    return _TELLING.union(runtime.revisions, runtime.files, runtime.adapters, runtime.remote_code)
-
-
-@lru_cache(maxsize=256)
-def _settings(
-    runtime: Runtime,
-) -> tuple[tuple[tuple[str, Role], ...], tuple[str, ...], tuple[str, ...]]:
-    """Variables of a runtime: those that pin a role, those that name a file, remote code."""
-    return (
-        tuple((name, role) for name, role in runtime.revisions.items() if name.isupper()),
-        tuple(name for name in runtime.files if name.isupper()),
-        (*_REMOTE_VARIABLES, *runtime.remote_code),
-    )
 
 
 FileAt = Callable[[str], str | None]
@@ -140,7 +89,7 @@ class Server:
 
     def _swallowed(self, option: Option, value: str) -> None:
         """A word that an unknown option may not have wanted is what the server would load."""
-        if option.name in _VALUED or role_of(option.name, self.runtime) is not None:
+        if option.name in VALUED or role_of(option.name, self.runtime) is not None:
             return
         if references.is_repository_name(value):
             self.name(self.runtime.role, value, self._element(option), "")
@@ -156,7 +105,7 @@ class Server:
         return self.container.field(option.origin, self.hook)
 
     def _options(self, found: Scan, path_of: Callable[[Option], Path], file_at: FileAt) -> None:
-        telling = _told(self.runtime)
+        telling = told(self.runtime)
         for option in found.options:
             spelt = option.name
             name, role = look(spelt, self.runtime) if len(spelt) < 100 else (spelt, None)
@@ -173,8 +122,8 @@ class Server:
             self.remote = stronger(self.remote, setting(value))
         elif name in runtime.adapters:
             self.adapters = stronger(self.adapters, setting(value))
-        elif name == "is-embedding" or (runtime.name == "llama.cpp" and name in _TASK_SWITCHES):
-            self.task = _TASK_SWITCHES.get(name, Role.EMBEDDING)
+        elif name == "is-embedding" or (runtime.name == "llama.cpp" and name in TASK_SWITCHES):
+            self.task = TASK_SWITCHES.get(name, Role.EMBEDDING)
 
     def _valued(self, name: str, value: str, path: Path, file_at: FileAt) -> None:
         if name in self.runtime.revisions:
@@ -184,10 +133,10 @@ class Server:
         elif name in ("load-format", "weight-loader"):
             self.load_format = value
         elif name in ("task", "runner", "convert", "pooling-task"):
-            self.task = _TASKS.get(value, self.task)
+            self.task = TASKS.get(value, self.task)
         elif name == "model-loader-extra-config":
             self._loader(value, path)
-        elif name in _CONFIG_OPTIONS:
+        elif name in CONFIG_OPTIONS:
             self._config(value, path, file_at)
         elif name == "model-control-mode":
             self.explicit = value == "explicit"
@@ -290,7 +239,7 @@ class Server:
                 self._list(environment.get(name), role, path)
             elif self._ask(role):
                 self.name(role, environment.get(name), path, name)
-        revisions, files, remote = _settings(runtime)
+        revisions, files, remote = variables_of(runtime)
         for name, role in revisions:
             if known.get(name):
                 self.revisions.setdefault(role, known[name])
@@ -335,7 +284,7 @@ class Server:
         """How the server is set up."""
         values, origins = self.environment.values, self.environment.origins
         overrides: tuple[str, ...] = ()
-        if not _OVERRIDING.isdisjoint(values) or not _OVERRIDING.isdisjoint(origins):
+        if not OVERRIDING.isdisjoint(values) or not OVERRIDING.isdisjoint(origins):
             overrides = tuple(name for name in OVERRIDES if values.get(name) or name in origins)
         return Process(
             runtime=self.runtime.name,
@@ -352,6 +301,8 @@ class Server:
         based = False
         volumes = self.place.volumes
         for named, value, path, how in self.named:
+            if sink.full:
+                return
             volumes.stores.clear()
             volumes.fields.clear()
             found = self._read(value, how)

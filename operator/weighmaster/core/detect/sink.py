@@ -3,6 +3,7 @@
 from msgspec import structs
 
 from weighmaster.core import references
+from weighmaster.core.detect.budget import Budget
 from weighmaster.core.detect.paths import Path, render
 from weighmaster.core.values import ModelReference, ModelUse, Process, Role
 
@@ -13,9 +14,11 @@ MAX_USES = 2000
 class Sink:
     """The uses found so far, each once."""
 
-    __slots__ = ("_seen", "full", "uses")
+    __slots__ = ("_named", "_seen", "budget", "full", "uses")
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget | None = None) -> None:
+        self.budget = budget or Budget()
+        self._named: set[tuple[str, Role]] = set()
         self.uses: list[ModelUse] = []
         self._seen: set[tuple[str, Role, str, str | None]] = set()
         self.full = False
@@ -36,6 +39,7 @@ class Sink:
             self._overflow(use.process)
             return
         self._seen.add(key)
+        self._named.add(key[:2])
         self.uses.append(use)
 
     def take(self, other: "Sink", role: Role) -> None:
@@ -60,9 +64,7 @@ class Sink:
 
     def names(self, reference: ModelReference, role: Role) -> bool:
         """Whether some use already has this reference in this role."""
-        return any(
-            use.reference.canonical == reference.canonical and use.role is role for use in self.uses
-        )
+        return (reference.canonical, role) in self._named
 
 
 def with_override(process: Process, name: str) -> Process:

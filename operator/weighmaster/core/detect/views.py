@@ -1,12 +1,14 @@
 """What one container of a pod runs, before anybody asks what it means."""
 
 from weighmaster.core.detect import downloaders
-from weighmaster.core.detect.command import QUIET, CommandReader, Invocation
+from weighmaster.core.detect.command import QUIET, CommandReader
 from weighmaster.core.detect.containers import Container
 from weighmaster.core.detect.environment import Surroundings
+from weighmaster.core.detect.invocation import Invocation
 from weighmaster.core.detect.reading import items, mapping, text
 from weighmaster.core.detect.runtimes import is_server
 from weighmaster.core.detect.volumes import Volumes
+from weighmaster.core.values import Setting
 
 _ORDINARY_WORDS = frozenset({"ray", "max", "tabby"})
 """Names of programs that arguments may well contain by chance."""
@@ -15,18 +17,24 @@ _ORDINARY_WORDS = frozenset({"ray", "max", "tabby"})
 class View:
     """A container and its invocations."""
 
-    __slots__ = ("commands", "container", "invocations", "served")
+    __slots__ = ("commands", "container", "invocations", "remote", "served")
 
     def __init__(self, container: Container, commands: CommandReader) -> None:
         self.container = container
         self.commands = commands
         self.invocations: list[Invocation] = []
         self.served = False
+        self.remote: Setting | None = None
+        """What the files that its scripts write say about remote code, once somebody asked."""
 
     def file_at(self, path: str) -> str | None:
         """The text of a file: one that its scripts wrote, or one that is mounted."""
         written = self.commands.files.get(path)
-        return self.commands.file_at(path) if written is None else written
+        text = self.commands.file_at(path) if written is None else written
+        if text is not None and not self.container.around.budget.configuration(text):
+            self.commands.exhausted = True
+            return None
+        return text
 
 
 def of(container: Container, volumes: Volumes, around: Surroundings) -> View:

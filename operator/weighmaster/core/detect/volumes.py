@@ -12,6 +12,10 @@ STORED = "volume that holds the downloaded copy"
 """Reason of a use whose reference is only the place where a download is kept."""
 
 
+MAX_PATH = 4096
+"""Characters of a path; Linux takes no more."""
+
+
 class Download:
     """Something that a container fetches to a path."""
 
@@ -57,21 +61,23 @@ class Volumes:
 
     def locate(self, container: Container, path: str) -> Location | None:
         """The volume that the longest mount over ``path`` shows, and the path inside it."""
+        if len(path) > MAX_PATH:
+            return None
+        mounts = container.by_path
+        if mounts is None:
+            mounts = container.by_path = _by_path(container.mounts)
         clean = normpath(path)
-        best, found = -1, None
-        for mount in container.mounts:
-            if type(mount) is not dict:
-                continue
-            at = text(mount.get("mountPath")) or text(mount.get("mountPoint"))
-            if not at:
-                continue
-            at = normpath(at)
-            if not is_below(clean, at) or len(at) <= best:
-                continue
-            sub = text(mount.get("subPath")) or text(mount.get("subPathExpr"))
-            inside = normpath(f"/{sub}/{clean[len(at) :]}" if at != "/" else f"/{sub}/{clean}")
-            best, found = len(at), Location(text(mount.get("name")), _single(inside))
-        return found
+        at = _single(clean) if clean[:2] == "//" else clean
+        while mounts:
+            found = mounts.get(at)
+            if found is not None:
+                name, sub = found
+                below = clean.lstrip("/") if at == "/" else clean[len(at) :]
+                return Location(name, _single(normpath(f"/{sub}/{below}")))
+            if at in ("/", "", "."):
+                break
+            at = at.rpartition("/")[0] or ("/" if at[:1] == "/" else "")
+        return None
 
     def resolve(
         self, container: Container, path: str, *, written: bool = True
@@ -138,6 +144,19 @@ class Volumes:
             return references.parse(f"nfs://{where}")
         kind = next((key for key in volume if key != "name"), "volume")
         return references.unresolved(f"{inside} ({kind} {location.volume})")
+
+
+def _by_path(mounts: list[Json]) -> dict[str, tuple[str, str]]:
+    """Mounts by their path: the volume and the path inside it. The first of a path counts."""
+    found: dict[str, tuple[str, str]] = {}
+    for mount in mounts:
+        if type(mount) is not dict:
+            continue
+        at = text(mount.get("mountPath")) or text(mount.get("mountPoint"))
+        if at:
+            sub = text(mount.get("subPath")) or text(mount.get("subPathExpr"))
+            found.setdefault(normpath(at), (text(mount.get("name")), sub))
+    return found
 
 
 def _outlives(found: tuple[dict[str, Json], int] | None) -> bool:

@@ -64,7 +64,7 @@ def _components(
         here: Path = (path, name)
         provided = _storage(component, here, role, sink)
         around = pods.around(document, component.get("metadata"), context)
-        inner = Sink() if role is Role.EXPLAINER else sink
+        inner = Sink(sink.budget) if role is Role.EXPLAINER else sink
         _containers(around, component, here, role, provided, inner)
         if inner is not sink:
             sink.take(inner, role)
@@ -79,7 +79,7 @@ def _storage(
         if type(value) is not dict or type(framework) is not str:
             continue
         runtime = text(at(value, "modelFormat", "name")) or framework
-        if framework in _NO_FRAMEWORKS:
+        if framework in _NO_FRAMEWORKS or sink.full:
             continue
         process = process_of(runtime, value)
         actual = role

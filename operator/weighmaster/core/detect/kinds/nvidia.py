@@ -98,7 +98,9 @@ def _value(value: str, claim: str) -> ModelReference | None:
 def pipeline(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
     """``NIMPipeline``: several services in one object."""
     for index, entry in enumerate(items(at(document, "spec", "services"))):
-        inner = Sink()
+        if sink.full:
+            break
+        inner = Sink(sink.budget)
         service({"spec": mapping(entry).get("spec")}, context, inner)
         for use in inner.uses:
             sink.add(

@@ -10,7 +10,7 @@ from weighmaster.core.detect.naming import hub_url
 from weighmaster.core.detect.paths import Path, below
 from weighmaster.core.detect.reading import Json, items, mapping, text
 from weighmaster.core.detect.runtimes.table import Runtime
-from weighmaster.core.detect.servers import OVERRIDES
+from weighmaster.core.detect.serverwords import OVERRIDES
 from weighmaster.core.detect.sink import Sink
 from weighmaster.core.detect.switches import remote_code_in, setting, stronger
 from weighmaster.core.detect.volumes import tentative

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 
+from weighmaster.core import references
 from weighmaster.core.detect import pods
 from weighmaster.core.detect.context import Context
 from weighmaster.core.detect.kinds.plan import Plan
 from weighmaster.core.detect.paths import Path, below
 from weighmaster.core.detect.reading import Json, at, items, mapping, text
 from weighmaster.core.detect.sink import Sink
+from weighmaster.core.values import Process, Role
 
 GROUP = "workloads.x-k8s.io"
 _PATTERNS = ("standalonePattern", "leaderWorkerPattern", "customComponentsPattern")
@@ -15,6 +17,8 @@ _PATCHES = ("templatePatch", "leaderTemplatePatch", "workerTemplatePatch")
 _JOINED = ("env", "volumeMounts", "envFrom")
 MAX_MERGED = 200
 """Pods that are put together from templates and patches, and containers of each."""
+
+_UNREAD = Process(runtime="unknown")
 
 Spec = tuple[dict[str, Json], Path]
 
@@ -33,17 +37,35 @@ def group(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
         return Plan()
     left: list[Json] = []
     merged = 0
+    overflow = False
     for index, role in enumerate(items(spec.get("roles"))):
         rest = dict(mapping(role))
         here = below(None, "spec", "roles", index)
         for holder, path in _holders(rest, here):
+            if overflow or sink.full:
+                break
             for made, place in _pods(holder, path, templates):
-                merged += 1
-                if merged <= MAX_MERGED:
+                merged += _weight(made)
+                if merged <= MAX_MERGED * 100 and not sink.full:
                     around = pods.around(document, None, context)
                     pods.read(pods.Pod(made, place, around, "RoleBasedGroup"), sink)
+                elif not overflow:
+                    overflow = True
+                    reference = references.unresolved("more roles than are read")
+                    sink.add(reference, Role.BASE, place, _UNREAD, "too many roles")
         left.append({key: value for key, value in rest.items() if key not in _PATCHES})
     return Plan(instead={"spec": {**spec, "roles": left, "roleTemplates": []}})
+
+
+def _weight(made: dict[str, Json]) -> int:
+    """How much there is to read in a pod."""
+    weight = 20
+    for name in pods.CONTAINER_LISTS:
+        for container in items(made.get(name)):
+            weight += 20 + sum(
+                len(items(container.get(key))) for key in ("command", "args", "env", "volumeMounts")
+            )
+    return weight
 
 
 def _holders(rest: dict[str, Json], path: Path) -> list[Spec]:
