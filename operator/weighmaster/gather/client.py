@@ -24,6 +24,7 @@ from weighmaster.gather.addresses import GuardedResolver, Lookup, check_address,
 from weighmaster.gather.credentials import Credential
 from weighmaster.gather.pace import Clock, Pace
 from weighmaster.gather.settings import GatherSettings
+from weighmaster.gather.urls import absolute
 
 _log = structlog.get_logger("gather")
 
@@ -128,7 +129,7 @@ class HttpClient:
             await self._pace.admit(key)
             try:
                 answer = await self._once(request)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 failure = self._failed(key, request, type(error).__name__)
                 continue
             if answer.status == 429 or (answer.status == 503 and "Retry-After" in answer.headers):
@@ -163,7 +164,9 @@ class HttpClient:
                 return answer
             if request.form is not None:
                 raise _hostile(url, "redirects a request that carries credentials")
-            target = _target(url, answer.headers.get("Location", ""))
+            target = absolute(answer.headers.get("Location"), url)
+            if target is None:
+                raise _hostile(url, "redirects to nowhere")
             if target.origin() != url.origin():
                 credential = None
             url = target
@@ -262,13 +265,6 @@ def total_of(answer: Answer) -> int | None:
     """The whole size that a 206 states in Content-Range; None when it does not."""
     total = answer.headers.get("Content-Range", "").rpartition("/")[2]
     return int(total) if total.isascii() and total.isdigit() and len(total) < 20 else None
-
-
-def _target(url: URL, location: str) -> URL:
-    try:
-        return url.join(URL(location, encoded=True)).with_fragment(None)
-    except ValueError:
-        raise _hostile(url, "redirects to nowhere") from None
 
 
 def _is_literal(host: str) -> bool:

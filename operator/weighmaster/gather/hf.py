@@ -28,6 +28,7 @@ from weighmaster.gather.credentials import Credential, Credentials
 from weighmaster.gather.names import safe_name
 from weighmaster.gather.remote import RemoteFile
 from weighmaster.gather.survey import Entry, survey
+from weighmaster.gather.urls import absolute
 
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
@@ -234,10 +235,9 @@ def _next_page(answer: Answer) -> URL | None:
     link = answer.headers.get("Link", "")[:8192]
     if not link or (match := _NEXT.search(link)) is None:
         return None
-    try:
-        page = answer.url.join(URL(match[1], encoded=True))
-    except ValueError:
-        raise hostile(answer.url, "names a next page that is no URL") from None
+    page = absolute(match[1], answer.url)
+    if page is None:
+        raise hostile(answer.url, "names a next page that is no URL")
     if page.origin() != answer.url.origin() or page.path != answer.url.path:
         raise hostile(answer.url, "continues its listing somewhere else")
     if page == answer.url:

@@ -31,6 +31,7 @@ from weighmaster.gather.credentials import Credential, Credentials
 from weighmaster.gather.names import safe_name
 from weighmaster.gather.remote import RemoteFile
 from weighmaster.gather.survey import Entry, survey
+from weighmaster.gather.urls import absolute
 
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 SIGNATURE_NAME = "result.sigstore"
@@ -112,12 +113,9 @@ class Ngc:
     async def _signature(self, base: URL, credential: Credential | None) -> SignatureBundle:
         """The bundle, from the presigned address that the API hands out, without credentials."""
         where = text_of(await self._get(base / "signature", credential), "url", 8192)
-        try:
-            url = URL(where or "", encoded=True)
-        except ValueError:
-            url = URL()
+        url = absolute(where)
         settings = self._client.settings
-        if not url.host or (settings.is_internal(url) and not settings.is_internal(base)):
+        if url is None or (settings.is_internal(url) and not settings.is_internal(base)):
             raise hostile(self._endpoint, "says that a version is signed and gives no signature")
         answer = await self._client.get(Request(url=url, limit=settings.caps.signature))
         return SignatureBundle(

@@ -19,6 +19,7 @@ from weighmaster.gather.client import Answer, HttpClient, Request
 from weighmaster.gather.credentials import DOCKER_HUB, Credential, Credentials
 from weighmaster.gather.remote import RemoteFile
 from weighmaster.gather.settings import MIB, GatherSettings
+from weighmaster.gather.urls import absolute
 
 MAX_MANIFEST = 4 * MIB
 """Bytes; the distribution-spec asks registries for as much, and most allow no more."""
@@ -204,11 +205,8 @@ class Registry:
         if scheme != "bearer":
             return None
         values = {key.lower(): value for key, value in _CHALLENGE.findall(challenge[:8192])}
-        try:
-            realm = URL(values.get("realm", ""), encoded=True)
-        except ValueError:
-            realm = URL()
-        if not realm.host or realm.scheme not in ("https", "http"):
+        realm = absolute(values.get("realm"))
+        if realm is None or realm.scheme not in ("https", "http"):
             raise hostile(self._base, "names no token server")
         if self.settings.is_internal(realm) and not self.settings.is_internal(self._base):
             raise hostile(self._base, "names an internal host as its token server")
