@@ -22,12 +22,13 @@ from weighmaster.core.verify.authorities import (
 )
 from weighmaster.core.verify.bundle import MAX_BUNDLE_BYTES
 from weighmaster.core.verify.compare import Scope
-from weighmaster.core.verify.model import Requirement, Verified, verify_bundles, verify_files
+from weighmaster.core.verify.model import Requirement, Verified
 from weighmaster.core.verify.reasons import EXPLANATIONS, VerificationReason
 from weighmaster.core.verify.statement import Terms
 from weighmaster.errors import AuthorityError, VerificationError
-from weighmaster.verifying.hashing import Progress, algorithms, hash_files
-from weighmaster.verifying.tree import Links, TreeFile, walk
+from weighmaster.verifying.directory import Request, verify_directory
+from weighmaster.verifying.hashing import Hashing, Progress, algorithms
+from weighmaster.verifying.tree import Links
 
 VERIFIED, NOT_VERIFIED, BAD_INPUT = 0, 1, 2
 """Exit codes."""
@@ -153,19 +154,21 @@ def _verify(directory: Path, options: Options, authority: Authority) -> Verified
         legacy=options.allow_legacy,
         single_file=None if directory.is_dir() else directory.name,
     )
-    requirement = Requirement(authorities=(authority,), terms=terms)
-    bundle = _read(signature, MAX_BUNDLE_BYTES + 1)
-    signed = verify_bundles([bundle], requirement, datetime.now(UTC))
-    links = Links.ANYWHERE if options.follow_symlinks else Links.INSIDE
-    files = _without(walk(directory, links), signature)
-    with _progress(sum(file.size for file in files), options.output) as progress:
-        hashed = hash_files(files, signed[0].manifest.algorithm, options.threads, progress)
     scope = Scope(
         coverage=Coverage.ALL if options.coverage == "all" else Coverage.WEIGHTS,
         ignore=frozenset(path.strip("/").removeprefix("./") for path in options.ignore_path),
         allow_symlinks=options.follow_symlinks,
     )
-    return verify_files(signed, hashed, scope)
+    request = Request(
+        root=directory,
+        bundles=[_read(signature, MAX_BUNDLE_BYTES + 1)],
+        requirement=Requirement(authorities=(authority,), terms=terms),
+        scope=scope,
+        links=Links.ANYWHERE if options.follow_symlinks else Links.INSIDE,
+        signatures=(signature,),
+    )
+    with _progress(options.output) as progress:
+        return verify_directory(request, datetime.now(UTC), Hashing(options.threads, progress))
 
 
 def _authority(options: Options) -> Authority:
@@ -230,12 +233,6 @@ def _find_signature(directory: Path) -> Path:
     )
 
 
-def _without(files: list[TreeFile], signature: Path) -> list[TreeFile]:
-    """The files but for the signature itself (OMS section 6.2)."""
-    real = signature.resolve()
-    return [file for file in files if file.path != real]
-
-
 def _read(path: Path, limit: int) -> bytes:
     try:
         with path.open("rb") as file:
@@ -252,10 +249,10 @@ def _read_text(path: Path) -> str:
 
 
 @contextmanager
-def _progress(total: int, output: str) -> Iterator[Progress]:
+def _progress(output: str) -> Iterator[Progress]:
     """A bar with throughput on a terminal; nothing on a pipe."""
     if output != "text" or not sys.stderr.isatty():
-        yield lambda _: None
+        yield lambda _count, _total: None
         return
     from rich import progress as rich_progress  # noqa: PLC0415 - not worth its import on a pipe
     from rich.console import Console  # noqa: PLC0415
@@ -268,8 +265,8 @@ def _progress(total: int, output: str) -> Iterator[Progress]:
     )
     console = Console(stderr=True)
     with rich_progress.Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("hashing", total=total)
-        yield _Gathered(lambda count: bar.advance(task, count))
+        task = bar.add_task("hashing", total=None)
+        yield _Gathered(lambda count, total: bar.update(task, advance=count, total=total))
 
 
 class _Gathered:
@@ -282,14 +279,14 @@ class _Gathered:
         self._lock = Lock()
         self._count = 0
 
-    def __call__(self, count: int) -> None:
+    def __call__(self, count: int, total: int) -> None:
         """Add bytes."""
         with self._lock:
             self._count += count
             if self._count < self.STEP:
                 return
             passed, self._count = self._count, 0
-        self._report(passed)
+        self._report(passed, total)
 
 
 def _succeed(verified: Verified, seconds: float, output: str) -> None:

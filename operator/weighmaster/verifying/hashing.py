@@ -14,6 +14,8 @@ from pathlib import Path
 from threading import Event, local
 from typing import Protocol
 
+from msgspec import Struct
+
 from weighmaster.core.verify.compare import File
 from weighmaster.core.verify.reasons import VerificationReason
 from weighmaster.core.verify.wording import shown
@@ -23,8 +25,18 @@ from weighmaster.verifying.tree import TreeFile
 BUFFER_BYTES = 1024 * 1024
 MAX_THREADS = 64
 
-Progress = Callable[[int], None]
-"""Called with bytes hashed since the last call, from several threads."""
+Progress = Callable[[int, int], None]
+"""Called from several threads with the bytes hashed since the last call, and those in all."""
+
+
+class Hashing(Struct, frozen=True):
+    """How to hash: by how many threads (as many as ``processors()`` by default), telling whom."""
+
+    threads: int | None = None
+    progress: Progress = lambda _count, _total: None
+
+
+AS_FAST_AS_POSSIBLE = Hashing()
 
 
 class _Hash(Protocol):
@@ -52,7 +64,9 @@ def _new(algorithm: str) -> _Hash:
 
 def processors() -> int:
     """How many processors this process may use: affinity, and the cgroup's CPU quota."""
-    available = len(os.sched_getaffinity(0))
+    # macOS has no affinity, and `kubectl weighmaster verify` runs there too.
+    affinity = getattr(os, "sched_getaffinity", None)
+    available = len(affinity(0)) if affinity else os.cpu_count() or 1
     quota = _cgroup_quota()
     return max(1, min(available, quota or available, MAX_THREADS))
 
@@ -76,24 +90,26 @@ def _cgroup_quota() -> int | None:
 def hash_files(
     files: Iterable[TreeFile],
     algorithm: str = "sha256",
-    threads: int | None = None,
-    progress: Progress = lambda _: None,
+    hashing: Hashing = AS_FAST_AS_POSSIBLE,
 ) -> Mapping[str, File]:
     """The files of a tree with their digests, by name.
 
-    ``threads`` defaults to ``processors()``. Raises VerificationError: Unreadable,
-    ChangedWhileReading, UnsafeTree; the first of any file ends all.
+    Raises VerificationError: Unreadable, ChangedWhileReading; the first of any file ends all.
     """
     ordered = sorted(files, key=lambda file: -file.size)
+    total = sum(file.size for file in ordered)
     buffers, stop = local(), Event()
+
+    def report(count: int) -> None:
+        hashing.progress(count, total)
 
     def digest(file: TreeFile) -> tuple[str, File]:
         if not hasattr(buffers, "view"):
             buffers.view = memoryview(bytearray(BUFFER_BYTES))
-        hexdigest = _hash_file(file, algorithm, buffers.view, progress, stop)
+        hexdigest = _hash_file(file, algorithm, buffers.view, report, stop)
         return file.name, File(hexdigest, file.size, algorithm, file.symlink)
 
-    workers = max(1, min(threads or processors(), len(ordered) or 1))
+    workers = max(1, min(hashing.threads or processors(), len(ordered) or 1))
     with ThreadPoolExecutor(workers, thread_name_prefix="hash") as pool:
         futures = [pool.submit(digest, file) for file in ordered]
         try:
@@ -108,7 +124,7 @@ def hash_files(
 
 
 def _hash_file(
-    file: TreeFile, algorithm: str, buffer: memoryview, progress: Progress, stop: Event
+    file: TreeFile, algorithm: str, buffer: memoryview, report: Callable[[int], None], stop: Event
 ) -> str:
     """The digest of one file, hex; it must be the plain file that was seen, before and after."""
     hasher = _new(algorithm)
@@ -121,7 +137,7 @@ def _hash_file(
                 raise _changed(file)
             while (count := source.readinto(buffer)) and not stop.is_set():
                 hasher.update(buffer[:count])
-                progress(count)
+                report(count)
             after = os.fstat(source.fileno())
     except OSError:
         raise VerificationError(

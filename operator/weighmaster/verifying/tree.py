@@ -48,7 +48,7 @@ def walk(root: Path, links: Links = Links.INSIDE) -> list[TreeFile]:
     try:
         real = root.resolve(strict=True)
         if not real.is_dir():
-            return [_file(real, real.name, real.stat(), symlink=False)]
+            return [_file(real, _name("", root.name), real.stat(), symlink=False)]
         found = list(_walk(real, real, "", links))
     except OSError:
         raise VerificationError(

@@ -89,6 +89,11 @@ def test_a_single_file_is_verified(tmp_path: Path, key: ec.EllipticCurvePrivateK
         arguments = (tmp_path / "m.gguf", "--key", tmp_path / "key.pem")
         assert run(*arguments, "--signature", tmp_path / "sig").exit_code == VERIFIED
         assert run(*arguments).exit_code == NOT_VERIFIED
+        (tmp_path / "link.gguf").unlink(missing_ok=True)
+        (tmp_path / "link.gguf").symlink_to("m.gguf")
+        linked = (tmp_path / "link.gguf", "--key", tmp_path / "key.pem")
+        result = run(*linked, "--signature", tmp_path / "sig")
+        assert (result.exit_code == VERIFIED) == (name == ".")
 
 
 def test_documentation_may_go_unsigned_with_coverage_weights(model: Path) -> None:
@@ -178,23 +183,53 @@ def test_a_folder_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
     assert run(tmp_path / "none", "--key", tmp_path).exit_code == BAD_INPUT
 
 
+def test_a_file_too_many_or_too_few_is_refused_before_anything_is_read(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_arguments: object) -> None:
+        raise AssertionError("a file was read")
+
+    monkeypatch.setattr("weighmaster.verifying.directory.hash_files", read)
+    (model / "extra.bin").write_bytes(b"")
+    assert "IncompleteCoverage" in run(model, "--key", model.parent / "key.pem").stdout
+    (model / "extra.bin").unlink()
+    (model / "config.json").unlink()
+    assert "MissingFiles" in run(model, "--key", model.parent / "key.pem").stdout
+
+
+def test_what_was_not_signed_is_not_read(model: Path) -> None:
+    """A clone's object store is as big as the weights."""
+    (model / ".git").mkdir()
+    (model / ".git/object").write_bytes(b"")
+    (model / ".git/object").chmod(0)
+    result = run(model, "--key", model.parent / "key.pem", "-o", "json")
+    assert result.exit_code == VERIFIED
+    assert json.loads(result.stdout)["unsignedFiles"] == 1
+
+
+def test_a_link_to_the_signature_is_not_the_signature(model: Path) -> None:
+    (model / "evil.py").symlink_to("model.sig")
+    result = run(model, "--key", model.parent / "key.pem")
+    assert "IncompleteCoverage" in result.stdout
+
+
 def test_progress_is_shown_on_a_terminal_only(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from weighmaster.cli import verify as _  # noqa: F401, PLC0415
 
     module = sys.modules["weighmaster.cli.verify"]
-    with module._progress(100, "text") as silent:
-        silent(1)
+    with module._progress("text") as silent:
+        silent(1, 100)
     monkeypatch.setattr(module.sys.stderr, "isatty", lambda: True, raising=False)
-    with module._progress(100, "text") as shown:
-        shown(100)
+    with module._progress("text") as shown:
+        shown(100, 100)
 
 
 def test_progress_is_passed_on_in_steps_and_none_of_it_lost() -> None:
     module = sys.modules["weighmaster.cli.verify"]
     seen: list[int] = []
-    gathered = module._Gathered(seen.append)
+    gathered = module._Gathered(lambda count, _total: seen.append(count))
     for _ in range(100):
-        gathered(1024 * 1024)
+        gathered(1024 * 1024, 0)
     assert seen == [32 * 1024 * 1024] * 3
 
 

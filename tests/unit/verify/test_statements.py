@@ -205,6 +205,8 @@ def _without(*path: str) -> Json:
         b"null",
         b"not json",
         b'{"_type": 1, "_type": 2}',
+        payload_of(model_statement()).replace(b"{", b'{"extra": NaN, ', 1),
+        payload_of(model_statement()).replace(b"{", b'{"extra": 1, "extra": 1, ', 1),
     ],
 )
 def test_a_statement_without_a_part_that_it_needs_is_refused(

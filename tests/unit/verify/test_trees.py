@@ -14,7 +14,13 @@ from tests.signing.models import files_of, write_model
 from weighmaster.core.verify.reasons import VerificationReason as R
 from weighmaster.errors import VerificationError
 from weighmaster.verifying import hashing, tree
-from weighmaster.verifying.hashing import BUFFER_BYTES, algorithms, hash_files, processors
+from weighmaster.verifying.hashing import (
+    BUFFER_BYTES,
+    Hashing,
+    algorithms,
+    hash_files,
+    processors,
+)
 from weighmaster.verifying.tree import Links, TreeFile, walk
 
 
@@ -64,12 +70,19 @@ def test_many_files_on_many_threads_are_hashed_like_one_by_one(tmp_path: Path) -
     for index in range(200):
         (tmp_path / f"{index:03}").write_bytes(os.urandom(index * 50))
     files = walk(tmp_path)
-    assert hash_files(files, threads=8) == hash_files(files, threads=1)
+    assert hash_files(files, hashing=Hashing(8)) == hash_files(files, hashing=Hashing(1))
 
 
 def test_progress_counts_every_byte(model: Path) -> None:
     counts: list[int] = []
-    hash_files(walk(model), progress=counts.append)
+    totals: set[int] = set()
+
+    def note(count: int, total: int) -> None:
+        counts.append(count)
+        totals.add(total)
+
+    hash_files(walk(model), hashing=Hashing(progress=note))
+    assert totals == {sum(map(len, MODEL.values()))}
     assert sum(counts) == sum(map(len, MODEL.values()))
 
 
@@ -137,11 +150,14 @@ def test_a_file_written_to_while_it_is_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights"
     path.write_bytes(bytes(4 * BUFFER_BYTES))
 
-    def disturb(_count: int) -> None:
+    def disturb(_count: int, _total: int) -> None:
         with path.open("r+b") as file:
             file.write(b"x")
 
-    assert reason(lambda: hash_files(walk(tmp_path), progress=disturb)) is R.CHANGED_WHILE_READING
+    assert (
+        reason(lambda: hash_files(walk(tmp_path), hashing=Hashing(progress=disturb)))
+        is R.CHANGED_WHILE_READING
+    )
 
 
 def test_the_first_failure_ends_all_threads(tmp_path: Path) -> None:
@@ -149,7 +165,7 @@ def test_the_first_failure_ends_all_threads(tmp_path: Path) -> None:
         (tmp_path / f"{index}").write_bytes(bytes(BUFFER_BYTES))
     files = [*walk(tmp_path), TreeFile("gone", tmp_path / "gone", 10**9, symlink=False)]
     before = threading.active_count()
-    assert reason(lambda: hash_files(files, threads=4)) is R.UNREADABLE
+    assert reason(lambda: hash_files(files, hashing=Hashing(4))) is R.UNREADABLE
     for thread in threading.enumerate():
         if thread.name.startswith("hash"):
             thread.join(5)
