@@ -27,10 +27,11 @@ from weighmaster.core.verify.authorities import (
 from weighmaster.core.verify.bundle import parse_bundle
 from weighmaster.core.verify.chains import identities_of
 from weighmaster.core.verify.compare import Scope
-from weighmaster.core.verify.model import Requirement, verify_bundles, verify_files
-from weighmaster.core.verify.statement import Terms
+from weighmaster.core.verify.model import Requirement
+from weighmaster.core.verify.statement import Terms, parse_statement
 from weighmaster.errors import WeighmasterError
-from weighmaster.verifying.hashing import algorithms, hash_files
+from weighmaster.verifying.directory import Request, verify_directory
+from weighmaster.verifying.hashing import Hashing, algorithms
 from weighmaster.verifying.tree import walk
 from weighmaster.verifying.trust_roots import public_good_trust_root
 
@@ -102,17 +103,18 @@ def _verify(arguments: argparse.Namespace) -> None:
         legacy=True,
         single_file=None if model.is_dir() else model.name,
     )
-    requirement = Requirement(authorities=(authority,), terms=terms)
-    signed = verify_bundles([raw], requirement, datetime.now(UTC))
-    signature = arguments.bundle.resolve()
-    files = [file for file in walk(model) if file.path != signature]
-    hashed = hash_files(files, signed[0].manifest.algorithm)
-    ignore = frozenset(
-        path.absolute().relative_to(model).as_posix() for path in arguments.ignore_paths
-    )
+    ignore = {path.absolute().relative_to(model).as_posix() for path in arguments.ignore_paths}
     if arguments.ignore_unsigned_files:
-        ignore |= hashed.keys() - signed[0].manifest.digests.keys()
-    verify_files(signed, hashed, Scope(ignore=ignore))
+        signed = parse_statement(parse_bundle(raw).payload, terms)
+        ignore |= {file.name for file in walk(model)} - signed.digests.keys()
+    request = Request(
+        root=model,
+        bundles=[raw],
+        requirement=Requirement(authorities=(authority,), terms=terms),
+        scope=Scope(ignore=frozenset(ignore)),
+        signatures=(arguments.bundle,),
+    )
+    verify_directory(request, datetime.now(UTC), Hashing())
 
 
 def _authority(arguments: argparse.Namespace, raw: bytes) -> Authority:
