@@ -207,3 +207,11 @@ spec:
     row = json.loads(CliRunner().invoke(detect, ["-o", "jsonl", "-"], input=text).stdout)
     assert {model["reference"] for model in row["models"]} == {"hf://a/b"}
     assert {model["reference"] for model in row["stores"]} == {"pvc://c"}
+
+
+def test_a_placeholder_that_is_not_quoted_is_read_with_a_warning() -> None:
+    text = "kind: Pod\nspec:\n  containers:\n  - image: {user}/server:latest\n    name: a\n"
+    (document,) = read_text(text, "a.yaml")
+    assert document.error is None
+    assert document.value["spec"]["containers"][0]["image"] == "{user}/server:latest"
+    assert any("placeholder" in warning for warning in document.warnings)

@@ -131,3 +131,36 @@ def test_a_canonical_form_is_stable(text: str) -> None:
 def test_what_is_shown_holds_no_control_characters(text: str) -> None:
     shown = references.unresolved(text).canonical
     assert shown.isprintable() or not any(ord(character) < 32 for character in shown)
+
+
+@pytest.mark.parametrize(
+    "text", [f"hf://a/b:main@{COMMIT}", f"hf://a/b@main@{COMMIT}", f"hf://a/b@main:{COMMIT}"]
+)
+def test_two_versions_are_none(text: str) -> None:
+    reference = references.parse(text)
+    assert reference.canonical.startswith("unresolved:two versions in ")
+    assert not reference.pinned
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        references.parse("hf://m\u0435ta-llama/x"),
+        references.hugging_face("m\u0435ta-llama/x"),
+        references.image("registry.example/m\u0435ta/x:1"),
+        references.unresolved("m\u0435ta-llama/x"),
+    ],
+)
+def test_a_letter_that_looks_like_another_is_spelt_out(reference: ModelReference) -> None:
+    assert reference.scheme == "unresolved"
+    assert "m<U+0435>ta" in reference.canonical
+
+
+def test_an_over_long_name_is_not_kept() -> None:
+    for reference in (
+        references.parse("s3://" + "x" * 100_000),
+        references.image("r/" + "x" * 100_000),
+        references.hugging_face("a/" + "x" * 100_000),
+    ):
+        assert reference.scheme == "unresolved"
+        assert len(reference.canonical) < 600

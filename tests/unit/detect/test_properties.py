@@ -221,3 +221,93 @@ def test_expanding_variables_stays_bounded() -> None:
 def test_a_script_too_long_to_read_is_a_use() -> None:
     uses = detect(deployment(shell("set -- " + "a " * 3000 + '\ntrue "$@"' * 3000)))
     assert any(use.reference.scheme == "unresolved" for use in uses)
+
+
+def _mounts(count: int) -> dict[str, Any]:
+    return {"volumeMounts": [{"name": f"v{n}", "mountPath": f"/m{n}"} for n in range(count)]}
+
+
+def _claims(count: int) -> list[Any]:
+    return [
+        {"name": f"v{n}", "persistentVolumeClaim": {"claimName": f"c{n}"}} for n in range(count)
+    ]
+
+
+def _group(count: int) -> dict[str, Any]:
+    base = [container("vllm", "serve", f"a/b{n}", name=f"c{n}") for n in range(count // 4)]
+    patch = {"spec": {"containers": [{"name": "c1", "args": ["x"]}]}}
+    role = {"standalonePattern": {"templateRef": {"name": "t", "patch": patch}}}
+    spec = {
+        "roleTemplates": [{"name": "t", "template": {"spec": {"containers": base}}}],
+        "roles": [role] * count,
+    }
+    return {"apiVersion": "workloads.x-k8s.io/v1alpha2", "kind": "RoleBasedGroup", "spec": spec}
+
+
+WORST = {
+    "servers on as many volumes": lambda: deployment(
+        shell("\n".join(f"vllm serve /m{n}/x" for n in range(20_000)), **_mounts(20_000)),
+        volumes=_claims(20_000),
+    ),
+    "a large environment and a long script": lambda: deployment(
+        shell("vllm serve a/b\n" * 50_000, env=variables(**{f"V{n}": "x" for n in range(50_000)}))
+    ),
+    "a large environment that is assigned to": lambda: deployment(
+        shell(
+            "".join(f"A{n}=x; vllm serve a/b\n" for n in range(20_000)),
+            env=variables(**{f"V{n}": "x" for n in range(40_000)}),
+        )
+    ),
+    "a file that is run again and again": lambda: deployment(
+        shell("cat > /a.sh <<EOF\n" + "A=b\n" * 50_000 + "EOF\n" + "bash /a.sh\n" * 50_000)
+    ),
+    "a configuration that is read again and again": lambda: deployment(
+        shell(
+            "cat > /c.yaml <<EOF\n"
+            + "".join(f"k{n}: v\n" for n in range(50_000))
+            + "EOF\n"
+            + "vllm serve --config /c.yaml\n" * 5_000
+        )
+    ),
+    "files and servers": lambda: deployment(
+        shell(
+            "".join(
+                f"cat <<EOF > /a{n}\ntrust_remote_code: true\nEOF\nvllm serve a/b{n}\n"
+                for n in range(40_000)
+            )
+        )
+    ),
+    "a long value in many arguments": lambda: deployment(
+        image(VLLM, *["$(A)"] * 300_000, env=variables(A="x" * 16_000))
+    ),
+    "containers": lambda: deployment(
+        *[container("vllm", "serve", f"a/b{n}") for n in range(30_000)]
+    ),
+    "pods of a kind nobody knows": lambda: {
+        "apiVersion": "a/v1",
+        "kind": "T",
+        "spec": [{"image": "x", "args": ["serve"], "storageUri": "hf://a/b"}] * 50_000,
+    },
+    "roles of a large template": lambda: _group(10_000),
+    "model volumes": lambda: deployment(
+        container("nginx"),
+        volumes=[{"name": f"v{n}", "image": {"reference": f"r/model{n}"}} for n in range(50_000)],
+    ),
+}
+
+
+@pytest.mark.parametrize("make", WORST.values(), ids=WORST.keys())
+def test_three_megabytes_take_less_than_a_second_of(make: Any) -> None:
+    document = make()
+    start = time.process_time()
+    uses = detect(document)
+    assert time.process_time() - start < 2  # a second, and as much again for a busy machine
+    assert any(not use.reference.known for use in uses) or len(uses) == 1
+
+
+def test_what_is_over_a_limit_is_a_use_with_unknown_weights() -> None:
+    many = deployment(*[container("vllm", "serve", "a/b") for _ in range(600)])
+    assert any("more than 500" in use.reference.canonical for use in detect(many))
+    listed = [{"image": "x", "args": ["a"]}] * 6_000
+    pods = {"apiVersion": "a/v1", "kind": "T", "spec": listed}
+    assert any("more than 5000" in use.reference.canonical for use in detect(pods))

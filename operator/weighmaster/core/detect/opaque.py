@@ -9,8 +9,8 @@ MAX_OPAQUE = 20
 """Unreadable commands of one container that are kept."""
 
 _SETTING_UP = re.compile(
-    r"eval (?:\\?\"?)\$\((?:\S*/)?(?:conda|micromamba|mamba|ssh-agent|direnv|pyenv|brew|dircolors|"
-    r"starship|mise|rbenv|fnm|uv|poetry)\b"
+    r"(?:eval (?:\\?\"?))?\$\((?:\S*/)?(?:conda|micromamba|mamba|ssh-agent|direnv|pyenv|brew|"
+    r"dircolors|starship|mise|rbenv|fnm|uv|poetry)\b"
 )
 """Programs whose output is made for ``eval``: it sets variables."""
 _DECODING = re.compile(r"base(?:64|32)|xxd|openssl|uudecode|\brev\b|\bgunzip\b|fromhex|b64decode")

@@ -284,7 +284,7 @@ class Server:
         """How the server is set up."""
         values, origins = self.environment.values, self.environment.origins
         overrides: tuple[str, ...] = ()
-        if not OVERRIDING.isdisjoint(values) or not OVERRIDING.isdisjoint(origins):
+        if not (values.keys().isdisjoint(OVERRIDING) and origins.keys().isdisjoint(OVERRIDING)):
             overrides = tuple(name for name in OVERRIDES if values.get(name) or name in origins)
         return Process(
             runtime=self.runtime.name,

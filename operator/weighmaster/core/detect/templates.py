@@ -123,7 +123,8 @@ NAMING = frozenset(
      "sourceModelUri", "modelStorageUri", "weightsUri", "loraUri", "adapterUri"}
 )  # fmt: skip
 """Fields that hold the address of a model in any kind."""
-_NO_KEYS: frozenset[str | int] = frozenset()
+_NO_KEYS: frozenset[str | int] = frozenset({"relatedImages"})
+"""What an operator's bundle only mirrors, and never runs."""
 _TELLING = frozenset((*_CONTAINER_LISTS, *_SINGLE, "image"))
 _SAYING = _TELLING | NAMING
 

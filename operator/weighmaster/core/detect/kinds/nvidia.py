@@ -64,6 +64,8 @@ def service(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:
     ):  # fmt: skip
         if env.get(name):
             reference = _value(env[name], claim)
+            if role is Role.ADAPTER and env[name].startswith(("http://", "https://")):
+                reference = references.dynamic("nim")  # a service that hands out adapters
             fields.add(reference, role, paths.get(name), f"NIM {name}")
             named = named or role is Role.BASE
     image = text(at(spec, "image", "repository"))

@@ -262,6 +262,7 @@ HANDLERS = {
     ("gmc.opea.io", "GMConnector"): connector,
     ("production-stack.vllm.ai", "VLLMRuntime"): production_stack,
     ("production-stack.vllm.ai", "LoraAdapter"): lora_adapter,
+    ("production-stack.vllm-project", "LoraAdapter"): lora_adapter,
     ("serving.vllm.ai", "VLLMRuntime"): production_stack,
     ("serving.vllm.ai", "LoraAdapter"): lora_adapter,
     ("aim.silogen.ai", "AIMService"): aim_service,

@@ -153,10 +153,10 @@ _IMAGES: tuple[tuple[re.Pattern[str], Runtime], ...] = tuple(
 )  # fmt: skip
 
 _HARMLESS = re.compile(
-    r"(?:^|[-_/.:])(?:sim|simulator|mock|mocker|emulator|vllme|client|bench|benchmark|perf|router|"
+    r"(?:^|[-_/.:<{])(?:sim|simulator|mock|mocker|emulator|vllme|client|bench|benchmark|perf|router|"
     r"proxy|gateway|frontend|exporter|operator|controller|manager|agent|ui|webui|web|sidecar|"
     r"tokenizer-service|verl|train|training|trainer|finetune|loader-test|epp|scheduler|metrics|"
-    r"initializer|device-plugin|gradio-app)(?:$|[-_/.:@])"
+    r"initializer|device-plugin|gradio-app)(?:$|[-_/.:@>}])"
 )
 
 
