@@ -3,6 +3,7 @@
 import hashlib
 import json
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,7 +81,7 @@ tags: [a, b]
 """
 
 
-def model(name: str = "acme/model", **changes: bytes) -> Repository:
+def model(name: str = "acme/model", changes: Mapping[str, bytes] | None = None) -> Repository:
     """A well-made repository: card, configuration, two shards of weights, a tokenizer."""
     files = {
         "README.md": CARD,
@@ -89,6 +90,6 @@ def model(name: str = "acme/model", **changes: bytes) -> Repository:
         "model-00001-of-00002.safetensors": safetensors({"a": [8, 4]}),
         "model-00002-of-00002.safetensors": safetensors({"b": [16]}),
     }
-    files.update(changes)
+    files.update(changes or {})
     weights = {file for file in files if file.endswith((".safetensors", ".gguf", ".bin"))}
     return Repository(name, files, lfs=weights)

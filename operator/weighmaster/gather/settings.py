@@ -35,10 +35,10 @@ class Caps(Struct, frozen=True, kw_only=True):
     listing_pages: int = 64
     files: int = 50_000
     """Number of files in a listing; beyond it, it is incomplete."""
-    fetched_file: int = 24 * MIB
+    fetched_file: int = 12 * MIB
     """A file that is fetched to be hashed; hubs keep larger ones as LFS, with a SHA-256."""
     fetched_files: int = 2_000
-    fetched_bytes: int = 256 * MIB
+    fetched_bytes: int = 128 * MIB
     header: int = 16 * MIB
     """A weight file's header."""
     probed_files: int = 512

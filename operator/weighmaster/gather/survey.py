@@ -6,8 +6,8 @@ layers are files.
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from msgspec import Struct, structs
 
@@ -37,8 +37,6 @@ from weighmaster.core.evidence import (
 from weighmaster.errors import GatherError
 from weighmaster.gather.remote import Readable, drive, is_unreadable
 from weighmaster.gather.settings import Caps
-
-Found = TypeVar("Found")
 
 _URGENT = {
     FilePurpose.SIGNATURE: 0,
@@ -101,12 +99,8 @@ async def survey(entries: Sequence[Entry], store: Store, caps: Caps) -> Survey:
     Raises GatherError when the host fails, or when bytes are not what the listing says they are.
     """
     chosen, gaps = _choose(entries, caps)
-    fetched = {entry.name: _fetch(entry, store, caps) for entry in chosen}
-    probed = {
-        entry.name: _probe(entry, store, caps) for entry in _to_probe(entries, set(fetched), caps)
-    }
-    found = dict(zip(fetched, await _all(list(fetched.values())), strict=True))
-    probes = dict(zip(probed, await _all(list(probed.values())), strict=True))
+    looked = _to_probe(entries, {entry.name for entry in chosen}, caps)
+    found, probes = await _all(chosen, looked, store, caps)
     files = tuple(_file_fact(entry, found.get(entry.name)) for entry in entries)
     unknown = [file.name for file in files if file.sha256 is None]
     if unknown:
@@ -126,14 +120,20 @@ async def survey(entries: Sequence[Entry], store: Store, caps: Caps) -> Survey:
     )
 
 
-async def _all(work: Sequence[Coroutine[Any, Any, Found]]) -> list[Found]:
-    """The results of all, in order. The first failure ends the others and is raised."""
+async def _all(
+    chosen: Sequence[Entry], looked: Sequence[Entry], store: Store, caps: Caps
+) -> tuple[dict[str, _Found], dict[str, Examined | None]]:
+    """What fetching some files and looking into others gives. The first failure ends the rest."""
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(part) for part in work]
+            fetches = [group.create_task(_fetch(entry, store, caps)) for entry in chosen]
+            probes = [group.create_task(_probe(entry, store, caps)) for entry in looked]
     except* GatherError as failures:
         raise _first(failures) from None
-    return [task.result() for task in tasks]
+    return (
+        {entry.name: task.result() for entry, task in zip(chosen, fetches, strict=True)},
+        {entry.name: task.result() for entry, task in zip(looked, probes, strict=True)},
+    )
 
 
 def _first(failures: BaseExceptionGroup[GatherError]) -> GatherError:

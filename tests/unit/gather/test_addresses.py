@@ -42,11 +42,11 @@ def test_no_wrapping_makes_loopback_public(rest: int) -> None:
     assert not is_public(f"64:ff9b::{inner}")
 
 
-def resolver(*addresses: str, **settings: frozenset[str]) -> GuardedResolver:
+def resolver(*addresses: str, internal_hosts: frozenset[str] = frozenset()) -> GuardedResolver:
     async def lookup(host: str, port: int) -> list[str]:
         return list(addresses)
 
-    return GuardedResolver(GatherSettings(**settings), lookup)
+    return GuardedResolver(GatherSettings(internal_hosts=internal_hosts), lookup)
 
 
 async def test_the_addresses_that_were_checked_are_the_ones_connected_to() -> None:
