@@ -99,6 +99,8 @@ def test_issuer_and_subject_are_compared_exactly(
         (r"^elease@acme\.example$", False),
         (r"^x$|^elease.*$", False),
         (r"^a|release@acme.example.evil$", False),
+        (r"^r|zzz$", False),
+        (r"^zzz|example$", False),
         (r"^(?m:release$)$", False),
     ],
 )

@@ -3,6 +3,7 @@
 Each statement here is validly signed by the authority, so the signature is not what refuses it.
 """
 
+import json
 from typing import Any
 
 import pytest
@@ -21,12 +22,13 @@ from tests.signing.bundles import (
     root_digest,
     statement,
 )
-from tests.signing.models import accepted, files_of, refusal
+from tests.signing.models import accepted, files_of, refusal, verify
 from weighmaster.core.verify import dsse
 from weighmaster.core.verify.authorities import KeyAuthority
 from weighmaster.core.verify.bundle import IN_TOTO
 from weighmaster.core.verify.reasons import VerificationReason as R
 from weighmaster.core.verify.statement import MAX_FILES, Terms
+from weighmaster.errors import VerificationError
 
 Key = ec.EllipticCurvePrivateKey
 LEGACY = "https://model_signing/Digests/v0.1"
@@ -238,10 +240,9 @@ def test_ignore_paths_may_be_absent_and_unknown_members_are_ignored_where_the_sp
 def test_too_many_files_are_refused(key: Key, authority: KeyAuthority) -> None:
     one = resource("x", b"")
     resources = [{**one, "name": str(index)} for index in range(MAX_FILES + 1)]
-    for each in resources:
-        del each["algorithm"]
-        each["algorithm"] = "sha256"
-    assert refusal(key_bundle(statement(resources), key), authority) is R.TOO_LARGE
+    payload = json.dumps(statement(resources), separators=(",", ":")).encode()
+    with pytest.raises(VerificationError, match=f"lists {MAX_FILES + 1} files"):
+        verify(key_bundle(payload, key), authority)
 
 
 def test_the_dot_of_old_signers_names_a_single_file_and_nothing_in_a_folder(
@@ -251,6 +252,9 @@ def test_the_dot_of_old_signers_names_a_single_file_and_nothing_in_a_folder(
     file = files_of({"model.gguf": b"w"})
     assert accepted(signed, authority, file, terms=Terms(single_file="model.gguf"))
     assert refusal(signed, authority, file) is R.UNSAFE_NAME
+    two = statement([{**resource("x", b"w"), "name": "."}, resource("y", b"y")])
+    allowed = Terms(single_file="model.gguf")
+    assert refusal(key_bundle(two, key), authority, file, terms=allowed) is R.UNSAFE_NAME
 
 
 def _legacy() -> Json:
