@@ -150,3 +150,26 @@ def test_a_short_scheme_is_read() -> None:
 def test_a_benchmark_in_a_servers_image_serves_nothing() -> None:
     made = shell("git clone https://x.example/y; python bench/benchmark_x.py", image="vllm/tpu:1")
     assert found(deployment(made)) == set()
+
+
+def test_options_that_share_a_word_are_read_apart() -> None:
+    words = ("--port 1 --model-url https://h.example/m.gguf", "--threads 2")
+    made = image("ghcr.io/ggml-org/llama.cpp:server", *words)
+    assert found(deployment(made)) == {("https://h.example/m.gguf", "base")}
+    made = container("vllm", "serve", "a/b", '--speculative-config {"model": "c/d", "n": 1}')
+    assert found(deployment(made)) == {("hf://a/b", "base"), ("hf://c/d", "draft")}
+
+
+def test_a_patch_of_maxtext_names_its_parameters_without_dashes() -> None:
+    made = {"name": "server", "args": ["model_name=gemma", "load_parameters_path=gs://b/ckpt"]}
+    assert found(deployment(made)) == {("gs://b/ckpt", "base")}
+
+
+def test_a_page_for_a_server_is_no_server() -> None:
+    made = image("example/gradio-rag-vllm-openai:1", env=variables(MODEL_NAME="a/b"))
+    assert found(deployment(made)) == set()
+
+
+def test_setting_up_an_interpreter_starts_nothing() -> None:
+    script = "update-alternatives --install /usr/bin/python python /usr/bin/python3.10 1\nnginx"
+    assert found(deployment(shell(script, env=variables(VLLM_LOGGING_LEVEL="INFO")))) == set()

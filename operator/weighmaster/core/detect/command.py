@@ -36,6 +36,7 @@ QUIET = frozenset(
         "false", ":", "wait", "trap", "return", "exit", "let", "ulimit", "sysctl", "set",
         "conda-pack", "npm", "node", "make", "cmake", "go", "cargo", "dd", "nvidia-smi", "hash",
         "envsubst", "read", "basename", "dirname", "realpath", "sha256sum", "md5sum", "unset",
+        "update-alternatives",
     }
 )  # fmt: skip
 """Programs whose words are not commands, whatever they say."""
@@ -347,7 +348,7 @@ class CommandReader:
         text = self.files.get(path) or self.file_at(path)
         if text is not None:
             self._take_code(text, origins[index], environment)
-        elif not self.is_server(invocation.program):
+        elif not self.is_server(invocation.program) and not _PYTHON.match(invocation.program):
             self.scripts.append((path, origins[index], self.place))
         yield invocation
 

@@ -178,6 +178,8 @@ def _by_options(guess: Guess, container: Container, programs: list[Invocation], 
     ):
         words = [environment.expand(word) for word in container.elements]
         starts = [Invocation("", words, list(range(len(words))), environment)]
+    elif container.arguments_from == 0:
+        _assignments(guess, container)
     for start in starts:
         guess.environment = start.environment
         guess.place.environment = start.environment
@@ -204,6 +206,15 @@ def _by_options(guess: Guess, container: Container, programs: list[Invocation], 
                     guess.remote = stronger(guess.remote, setting(option.value))
             guess.named = _unique(guess.named)
             return
+
+
+def _assignments(guess: Guess, container: Container) -> None:
+    """``load_parameters_path=...`` without dashes, as MaxText takes it."""
+    for index, word in enumerate(container.elements):
+        name, equals, value = word.partition("=")
+        if equals and name == "load_parameters_path" and value:
+            expanded = container.environment.expand(value)
+            guess.name(Role.BASE, expanded, container.element_path(index), name)
 
 
 def _unique(named: list[tuple[Role, str, Path, str]]) -> list[tuple[Role, str, Path, str]]:

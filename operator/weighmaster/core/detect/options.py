@@ -52,6 +52,10 @@ def scan(words: list[str], origins: list[int], runtime: Runtime) -> Scan:  # noq
             positionals.extend(zip(words[index + 1 :], origins[index + 1 :], strict=True))
             break
         name, equals, value = word.lstrip("-").partition("=")
+        if " " in name and word[:2] == "--":  # several words that YAML made one
+            words, origins = _apart(words, origins)
+            count = len(words)
+            continue
         if "_" in name:
             name = name.replace("_", "-")
         if "." in name and name.endswith(".model"):
@@ -82,6 +86,20 @@ def scan(words: list[str], origins: list[int], runtime: Runtime) -> Scan:  # noq
         else:
             options.append(Option(name, None, origin))
     return found
+
+
+def _apart(words: list[str], origins: list[int]) -> tuple[list[str], list[int]]:
+    """Options that stand in one word with their values and other options, taken apart."""
+    pieces: list[str] = []
+    places: list[int] = []
+    for word, origin in zip(words, origins, strict=True):
+        parts = [word]
+        if word[:2] == "--" and " " in word.partition("=")[0]:
+            name, _, rest = word.partition(" ")
+            parts = [name, rest.strip()] if rest.strip()[:1] in ("{", "[") else word.split()
+        pieces += parts
+        places += [origin] * len(parts)
+    return pieces, places
 
 
 @lru_cache(maxsize=8192)

@@ -156,7 +156,7 @@ _HARMLESS = re.compile(
     r"(?:^|[-_/.:<{])(?:sim|simulator|mock|mocker|emulator|vllme|client|bench|benchmark|perf|router|"
     r"proxy|gateway|frontend|exporter|operator|controller|manager|agent|ui|webui|web|sidecar|"
     r"tokenizer-service|verl|train|training|trainer|finetune|loader-test|epp|scheduler|metrics|"
-    r"initializer|device-plugin|gradio-app)(?:$|[-_/.:@>}])"
+    r"initializer|device-plugin|gradio|chatbot|streamlit|rag)(?:$|[-_/.:@>}])"
 )
 
 
