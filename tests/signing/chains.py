@@ -57,7 +57,7 @@ class Request:
         self.subject = name(common_name)
         self.since = NOW - YEAR
         self.until = NOW + YEAR
-        self.hash = hashes.SHA256()
+        self.hash: hashes.SHA224 | hashes.SHA256 = hashes.SHA256()
         self.extensions: dict[str, tuple[x509.ExtensionType, bool]] = {}
         self["constraints"] = x509.BasicConstraints(ca=authority, path_length=None)
         self["usage"] = usage(sign=not authority, issue=authority)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -254,6 +255,12 @@ def with_leaf(bundle: Json, leaf: Party) -> Json:
     chain = bundle["verificationMaterial"]["x509CertificateChain"]["certificates"]
     chain[0] = {"rawBytes": b64(leaf.certificate.public_bytes(Encoding.DER))}
     return bundle
+
+
+def test_a_weak_hash_on_the_way_is_refused(chain: Chain) -> None:
+    chain.leaf_request.hash = hashes.SHA224()
+    bundle = signed(chain.leaf(), chain.intermediate)
+    assert refusal(bundle, trusting(chain)) is R.UNSUITABLE_CERTIFICATE
 
 
 def test_a_leaf_whose_key_is_not_of_the_specification_is_refused(chain: Chain) -> None:

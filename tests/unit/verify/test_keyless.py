@@ -1,6 +1,7 @@
 """The keyless method, against a Sigstore instance of our own, offline."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -137,6 +138,13 @@ def test_a_pattern_that_is_not_anchored_or_not_well_formed_makes_no_authority(
 def test_a_pattern_made_to_be_slow_is_not(bundle: Json, trust_root: TrustRoot) -> None:
     authority = keyless_authority(trust_root, ISSUER, pattern=r"^(?:([a-z@.]+)+)+!$")
     assert refusal(bundle, authority) is R.WRONG_IDENTITY
+
+
+def test_authorities_are_shared_by_threads(bundle: Json, trust_root: TrustRoot) -> None:
+    authority = keyless_authority(trust_root, ISSUER, pattern=r"^.*@acme\.example$")
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = pool.map(lambda _: accepted(bundle, authority), range(40))
+        assert list(outcomes) == [True] * 40
 
 
 def test_a_pattern_does_not_match_across_a_line_end(trust_root: TrustRoot) -> None:

@@ -13,7 +13,7 @@ from weighmaster.core.verify.authorities import certificate_authority, key_autho
 from weighmaster.core.verify.compare import File, Scope
 from weighmaster.core.verify.model import MAX_BUNDLES, Requirement, Verified, verify_model
 from weighmaster.core.verify.reasons import VerificationReason as R
-from weighmaster.errors import VerificationError
+from weighmaster.errors import AuthorityError, VerificationError
 
 KEYS = [ec.generate_private_key(ec.SECP256R1()) for _ in range(3)]
 AUTHORITIES = tuple(key_authority(public_pem(key)) for key in KEYS)
@@ -122,12 +122,12 @@ def test_more_signatures_than_are_read_are_refused() -> None:
 
 @pytest.mark.parametrize("threshold", [0, -1, 4])
 def test_a_threshold_that_nothing_or_everything_meets_cannot_be_made(threshold: int) -> None:
-    with pytest.raises(ValueError, match="threshold"):
+    with pytest.raises(AuthorityError, match="threshold"):
         Requirement(authorities=AUTHORITIES, threshold=threshold)
 
 
 def test_an_empty_list_of_authorities_cannot_be_made() -> None:
-    with pytest.raises(ValueError, match="threshold"):
+    with pytest.raises(AuthorityError, match="threshold"):
         Requirement(authorities=())
 
 

@@ -18,7 +18,7 @@ from weighmaster.core.verify.manifest import Manifest
 from weighmaster.core.verify.reasons import VerificationReason
 from weighmaster.core.verify.signature import Signer, verify_signature
 from weighmaster.core.verify.statement import Terms, parse_statement
-from weighmaster.errors import VerificationError
+from weighmaster.errors import AuthorityError, VerificationError
 
 MAX_BUNDLES = 16
 """Signatures of one model that are looked at; more are refused rather than left unread."""
@@ -27,7 +27,7 @@ MAX_BUNDLES = 16
 class Requirement(Struct, frozen=True, kw_only=True):
     """Who must have signed: ``threshold`` of ``authorities``, each counted once.
 
-    Raises ValueError when it could never be met, or would be met by nothing.
+    Raises AuthorityError when it could never be met, or would be met by nothing.
     """
 
     authorities: tuple[Authority, ...]
@@ -37,7 +37,7 @@ class Requirement(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """An empty list of authorities must fail, not pass."""
         if not 1 <= self.threshold <= len(self.authorities):
-            raise ValueError("the threshold must be between 1 and the number of authorities")
+            raise AuthorityError("the threshold must be between 1 and the number of authorities")
 
 
 class SignedManifest(Struct, frozen=True):
