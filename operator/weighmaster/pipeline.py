@@ -13,12 +13,13 @@ from msgspec import Struct
 from weighmaster.core.decide import Decision, decide
 from weighmaster.core.detect import detect
 from weighmaster.core.evaluate import evaluate, too_costly
+from weighmaster.core.evaluate.records import GATHERED_SCHEMES, record_key
 from weighmaster.core.evaluate.selectors import Labels
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.evaluate.subject import Workload
 from weighmaster.core.reasons import Reason
-from weighmaster.core.respond import ALLOWED, Response, mutate, refuse, validate
-from weighmaster.core.values import Action, ModelUse
+from weighmaster.core.respond import ALLOWED, Leniency, Response, mutate, refuse, validate
+from weighmaster.core.values import Action, ModelUse, Outcome
 
 MAX_USES = 256
 """Model uses in one object; each is evaluated against every rule that matches it."""
@@ -45,6 +46,7 @@ class Stage(StrEnum):
 class AdmissionRequest(Struct, frozen=True):
     """What the pipeline needs of an AdmissionReview's request.
 
+    ``gathering`` says that somebody gathers the evidence that turns out to be missing.
     ``namespace`` is the API server's word for where the object lives, whatever the object says.
     """
 
@@ -55,13 +57,18 @@ class AdmissionRequest(Struct, frozen=True):
     name: str
     document: Document | None
     old_document: Document | None = None
+    gathering: bool = False
 
 
 class Review(Struct, frozen=True):
-    """A response, and the decision behind it where there is one."""
+    """A response, and the decision behind it where there is one.
+
+    ``pending`` names the references whose evidence could change the decision once it is gathered.
+    """
 
     response: Response
     decision: Decision | None = None
+    pending: tuple[str, ...] = ()
 
 
 _ALLOWED = Review(ALLOWED)
@@ -89,15 +96,47 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
             return Review(Response(allowed=True, reasons=(Reason.TOO_MANY_MODEL_USES,)))
         return Review(refuse(Reason.TOO_MANY_MODEL_USES, problem))
     decision = decide(workload, uses, evaluate(workload, uses, snapshot, now))
+    pending = _pending(decision, snapshot) if request.gathering else ()
     if request.stage is Stage.MUTATE:
-        return Review(mutate(decision, document.get("metadata")), decision)
-    existing = (
-        decision.action >= Action.SANDBOX
-        and old is not None
-        and detect(old) == uses
-        and _pod_images(old) == _pod_images(document)
+        return Review(mutate(decision, document.get("metadata")), decision, pending)
+    leniency = None
+    if decision.action >= Action.SANDBOX:
+        if old is not None and detect(old) == uses and _pod_images(old) == _pod_images(document):
+            leniency = Leniency.EXISTING
+        elif pending and workload.gvk != "Pod" and _only_waits(decision, pending):
+            leniency = Leniency.PENDING
+    return Review(validate(decision, leniency), decision, pending)
+
+
+_WAITING = frozenset(
+    {Reason.EVIDENCE_PENDING, Reason.EVIDENCE_NOT_AVAILABLE, Reason.FORMAT_UNKNOWN}
+)
+
+
+def _pending(decision: Decision, snapshot: Snapshot) -> tuple[str, ...]:
+    """References that a finding waits for: no record of them, or none with evidence yet."""
+    found: dict[str, None] = {}
+    for finding in decision.findings:
+        if finding.outcome is Outcome.ERROR and finding.reason in _WAITING:
+            key = record_key(finding.use.reference)
+            record = snapshot.records.get(key)
+            if finding.reason is Reason.EVIDENCE_PENDING or (
+                finding.use.reference.scheme in GATHERED_SCHEMES
+                and (record is None or record.pending)
+            ):
+                found[key] = None
+    return tuple(found)
+
+
+def _only_waits(decision: Decision, pending: tuple[str, ...]) -> bool:
+    """Whether everything that would refuse the object waits for evidence."""
+    return all(
+        finding.outcome is Outcome.ERROR
+        and finding.reason in _WAITING
+        and record_key(finding.use.reference) in pending
+        for finding in decision.against
+        if finding.action >= Action.SANDBOX
     )
-    return Review(validate(decision, existing=existing), decision)
 
 
 def _too_much(workload: Workload, uses: Sequence[ModelUse], snapshot: Snapshot) -> str | None:

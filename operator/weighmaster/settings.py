@@ -1,4 +1,4 @@
-"""Settings of the long-running roles: from flags and environment to one frozen value."""
+"""Settings of the webhook: from flags and environment to one frozen value."""
 
 from pathlib import Path
 
@@ -12,6 +12,10 @@ MAX_STALENESS = 24 * 3600.0
 """Seconds; decisions by policies older than a day are nobody's wish."""
 
 
+LONGEST_WAIT = 8.0
+"""Seconds; the webhook times out after 10."""
+
+
 class WebhookSettings(Struct, frozen=True, kw_only=True):
     """How the webhook runs."""
 
@@ -23,6 +27,7 @@ class WebhookSettings(Struct, frozen=True, kw_only=True):
     health_port: int = 8081
     policies: Path | None = None
     max_staleness: float = 180.0
+    evidence_wait: float = 2.5
     log_level: str = "info"
 
     def __post_init__(self) -> None:
@@ -30,17 +35,11 @@ class WebhookSettings(Struct, frozen=True, kw_only=True):
         for name in ("port", "health_port"):
             if not 0 <= getattr(self, name) <= 65535:
                 raise SettingsError(f"{name.replace('_', '-')}: must be between 0 and 65535")
+        if not 0 <= self.evidence_wait <= LONGEST_WAIT:
+            raise SettingsError(f"evidence-wait: must be between 0 and {LONGEST_WAIT:.0f} seconds")
         # Not "< 90", which is false for nan: that would serve policies of any age, and before any.
         if not 90 <= self.max_staleness <= MAX_STALENESS:
             raise SettingsError(
                 f"max-staleness: must be between 90 and {MAX_STALENESS:.0f} seconds; a quiet watch"
                 " is only heard of every 60"
             )
-
-
-class ControllerSettings(Struct, frozen=True, kw_only=True):
-    """How the controller runs."""
-
-    health_host: str = "0.0.0.0"  # noqa: S104
-    health_port: int = 8081
-    log_level: str = "info"

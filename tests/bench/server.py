@@ -21,7 +21,7 @@ class BareHandler(AdmissionHandler):
     def __init__(self) -> None:
         """Hold nothing: there is nothing to decide by."""
 
-    def handle(self, path: str, body: bytes) -> Answer:
+    async def answer(self, path: str, body: bytes) -> Answer:
         """An answer without a decision."""
         review = msgspec.json.decode(body)
         response = {"uid": review["request"]["uid"], "allowed": path != ""}

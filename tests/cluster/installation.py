@@ -81,9 +81,14 @@ class Role:
 
 
 class Installation:
-    """Weighmaster in a control plane. ``directory`` is for its certificate and logs."""
+    """Weighmaster in a control plane.
 
-    def __init__(self, control_plane: ControlPlane, directory: Path) -> None:
+    ``directory`` is for its certificate and logs, ``controller`` for more of its arguments.
+    """
+
+    def __init__(
+        self, control_plane: ControlPlane, directory: Path, controller: tuple[str, ...] = ()
+    ) -> None:
         self.control_plane = control_plane
         self.port = free_port()
         self._certificate = write_certificate(directory)
@@ -94,7 +99,9 @@ class Installation:
         ]
         self.certificate_file = directory / "tls.crt"
         self.webhook = Role("webhook", serving, kubeconfig, directory / "webhook.log")
-        self.controller = Role("controller", [], kubeconfig, directory / "controller.log")
+        self.controller = Role(
+            "controller", list(controller), kubeconfig, directory / "controller.log"
+        )
 
     def __enter__(self) -> Self:
         self.control_plane.kubectl("apply", "-f", str(ROOT / "crds"))

@@ -1,12 +1,16 @@
 """End-to-end tests: a real API server, our processes, real kubectl."""
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
 from tests.cluster.installation import Installation
 from tests.controlplane.cluster import ControlPlane
+from tests.hub.server import Hub
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -20,11 +24,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+def hub() -> Iterator[Hub]:
+    """A hub on loopback, in a thread of its own, in place of the public one."""
+    started: Future[Hub] = Future()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with Hub() as serving:
+            started.set_result(serving)
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    thread.start()
+    yield started.result(10)
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(10)
+    loop.close()
+
+
+@pytest.fixture(scope="session")
 def installation(
-    control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+    control_plane: ControlPlane, hub: Hub, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
     """Weighmaster, installed and ready, for all tests of the session."""
-    with Installation(control_plane, tmp_path_factory.mktemp("weighmaster")) as installed:
+    controller = (
+        *("--endpoint", f"hf={hub.url}"),
+        *("--internal-host", hub.address, "--plain-http-host", hub.address),
+    )
+    directory = tmp_path_factory.mktemp("weighmaster")
+    with Installation(control_plane, directory, controller) as installed:
         yield installed
 
 

@@ -49,6 +49,7 @@ class Case(Struct, forbid_unknown_fields=True, kw_only=True):
     old_object: Document | None = field(default=None, name="oldObject")
     operation: Operation = Operation.CREATE
     subresource: str = ""
+    gathering: bool = False
     namespace: str = "default"
     now: datetime = datetime.fromisoformat("2026-11-24T12:00:00Z")
     resources: list[Document] = field(default_factory=list)
@@ -90,6 +91,7 @@ class Loaded(Struct, frozen=True):
             name="",
             document=case.object,
             old_document=case.old_object,
+            gathering=case.gathering,
         )
 
     def review(self, snapshot: Snapshot | None = None) -> Review:

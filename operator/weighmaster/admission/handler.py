@@ -44,6 +44,27 @@ class Answer(Struct, frozen=True):
     body: bytes
 
 
+class Evidence(Protocol):
+    """Who gathers evidence that is missing."""
+
+    def ask(self, references: tuple[str, ...]) -> None:
+        """Ask for evidence; never blocks."""
+
+    async def settled(self, references: tuple[str, ...]) -> bool:
+        """Wait a little for evidence; whether it is there now."""
+
+
+class _Judged(Struct, frozen=True):
+    uid: str
+    stage: str
+    answer: Review
+    dry_run: bool = False
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        return self.answer.pending
+
+
 class AdmissionHandler:
     """Answers admission requests by the policies of a store."""
 
@@ -52,37 +73,55 @@ class AdmissionHandler:
         store: Store,
         metrics: AdmissionMetrics,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        evidence: Evidence | None = None,
     ) -> None:
         self._store = store
         self._metrics = metrics
         self._clock = clock
+        self._evidence = evidence
         self._kinds: set[str] = set()
 
-    def handle(self, path: str, body: bytes) -> Answer:
-        """The answer to a request. Never raises: a failure of ours is a refusal."""
+    async def answer(self, path: str, body: bytes) -> Answer:
+        """The answer to a request; evidence that is missing is asked for, and waited for a little.
+
+        Never raises: a failure of ours is a refusal.
+        """
         started = time.perf_counter()
+        judged = self._judge(path, body)
+        evidence = self._evidence
+        if judged.pending and evidence is not None and not judged.dry_run:
+            evidence.ask(judged.pending)
+            if judged.stage == Stage.VALIDATE and await evidence.settled(judged.pending):
+                judged = self._judge(path, body)
+        return self._finish(judged, started)
+
+    def handle(self, path: str, body: bytes) -> Answer:
+        """The answer to a request by what is known now. Never raises."""
+        started = time.perf_counter()
+        return self._finish(self._judge(path, body), started)
+
+    def _judge(self, path: str, body: bytes) -> _Judged:
         stage = STAGES.get(path)
         if stage is None:
             refusal = refuse(
                 Reason.UNSUPPORTED_REQUEST, f"there is nothing at this path; use {_paths()}", 404
             )
-            return self._refuse(find_uid(body), "unknown", refusal)
+            return _Judged(find_uid(body), "unknown", Review(refusal))
         uid = ""
         try:
-            incoming = decode(body, stage)
+            incoming = decode(body, stage, gathering=self._evidence is not None)
             uid = incoming.uid
             snapshot = self._store.snapshot()
             if snapshot is None:
                 refusal = refuse(
                     Reason.NOT_READY, "the policies are not completely known yet; try again", 503
                 )
-                return self._refuse(uid, stage, refusal)
+                return _Judged(uid, stage, Review(refusal))
             answer = review(incoming.request, snapshot, self._clock())
-            self._record(uid, stage, answer, dry_run=incoming.dry_run)
-            return Answer(200, encode(uid, answer.response))
+            return _Judged(uid, stage, answer, incoming.dry_run)
         except ReviewError as error:
             refusal = refuse(_REASONS[error.code], error.message, error.code)
-            return self._refuse(error.uid, stage, refusal)
+            return _Judged(error.uid, stage, Review(refusal))
         except Exception as error:  # noqa: BLE001 - whatever failed, the answer is a refusal
             _log.error("admission request failed", uid=uid, stage=stage, **_cause(error))
             refusal = refuse(
@@ -90,9 +129,17 @@ class AdmissionHandler:
                 f"an internal error; the log has its cause under request {uid}",
                 500,
             )
-            return self._refuse(uid or find_uid(body), stage, refusal)
-        finally:
-            self._metrics.took(stage, time.perf_counter() - started)
+            return _Judged(uid or find_uid(body), stage, Review(refusal))
+
+    def _finish(self, judged: _Judged, started: float) -> Answer:
+        answer = judged.answer
+        if answer.decision is None and not answer.response.allowed:
+            result = self._refuse(judged.uid, judged.stage, answer.response)
+        else:
+            self._record(judged.uid, judged.stage, answer, dry_run=judged.dry_run)
+            result = Answer(200, encode(judged.uid, answer.response))
+        self._metrics.took(judged.stage, time.perf_counter() - started)
+        return result
 
     def _refuse(self, uid: str, stage: str, response: Response) -> Answer:
         """A refusal as a 200, which counts whatever the ``failurePolicy``, if its uid is known."""
@@ -100,13 +147,13 @@ class AdmissionHandler:
         _log.warning("refused", uid=uid, stage=stage, reasons=response.reasons, code=response.code)
         return Answer(200 if uid else response.code, encode(uid, response))
 
-    def _record(self, uid: str, stage: Stage, answer: Review, *, dry_run: bool) -> None:
+    def _record(self, uid: str, stage: str, answer: Review, *, dry_run: bool) -> None:
         decision, response = answer.decision, answer.response
         action = decision.action if decision else Action.ALLOW
         kind = decision.workload.kind if decision else ""
         refused_for = () if response.allowed else response.reasons
         self._metrics.answered(stage, self._kind_label(kind), action.label, refused_for)
-        if decision is None or action is Action.ALLOW or stage is Stage.MUTATE:
+        if decision is None or action is Action.ALLOW or stage == Stage.MUTATE:
             return
         _log.info(
             "decision",

@@ -5,16 +5,16 @@ kopf does not run here, and why not is measured in ``docs/admission.md``.
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 
 from prometheus_client import CollectorRegistry
 
-from weighmaster.admission.handler import AdmissionHandler, Store
+from weighmaster.admission.handler import AdmissionHandler, Evidence, Store
 from weighmaster.admission.server import AdmissionServer, server_context
 from weighmaster.cluster.client import ApiClient
+from weighmaster.cluster.requests import EvidenceRequests
 from weighmaster.cluster.store import ClusterStore
 from weighmaster.health import HealthServer, Problem
+from weighmaster.loops import kept_running
 from weighmaster.policy_files import FileStore
 from weighmaster.settings import WebhookSettings
 from weighmaster.telemetry import AdmissionMetrics, StoreMetrics
@@ -28,16 +28,21 @@ async def run_webhook(settings: WebhookSettings) -> None:
         return
     async with ApiClient() as client:
         store = ClusterStore(client, StoreMetrics(registry), settings.max_staleness)
-        async with _kept_current(store):
-            await _serve(settings, registry, store, store.not_ready)
+        requests = EvidenceRequests(client, store, settings.evidence_wait)
+        async with kept_running(store.run(), requests.run()):
+            await _serve(settings, registry, store, store.not_ready, requests)
 
 
 async def _serve(
-    settings: WebhookSettings, registry: CollectorRegistry, store: Store, not_ready: Problem
+    settings: WebhookSettings,
+    registry: CollectorRegistry,
+    store: Store,
+    not_ready: Problem,
+    evidence: Evidence | None = None,
 ) -> None:
     """Listen at once, so that an early request is refused with a reason; drain in the end."""
     context = server_context(settings.certificate, settings.key)
-    handler = AdmissionHandler(store, AdmissionMetrics(registry))
+    handler = AdmissionHandler(store, AdmissionMetrics(registry), evidence=evidence)
     server = AdmissionServer(handler, context, settings.host, settings.port)
     health = HealthServer(registry, not_ready, settings.health_host, settings.health_port)
     stop = asyncio.Event()
@@ -50,16 +55,3 @@ async def _serve(
     finally:
         await server.stop()
         await health.stop()
-
-
-@asynccontextmanager
-async def _kept_current(store: ClusterStore) -> AsyncIterator[None]:
-    """Keep a store current; should that ever end by itself, the process must end too."""
-    async with asyncio.TaskGroup() as group:
-        reflecting = group.create_task(store.run(), name="policy store")
-        try:
-            yield
-        finally:
-            reflecting.cancel()
-            with suppress(asyncio.CancelledError):
-                await reflecting

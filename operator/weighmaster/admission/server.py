@@ -126,7 +126,10 @@ class AdmissionServer:
         self._in_flight += 1
         try:
             body = await _read(request)
-            answer = Answer(408, b"") if body is None else self._handler.handle(request.path, body)
+            if body is None:
+                answer = Answer(408, b"")
+            else:
+                answer = await self._handler.answer(request.path, body)
         finally:
             self._in_flight -= 1
             if self._stopping and not self._in_flight:

@@ -57,7 +57,7 @@ _values = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 
 
-def decode(body: bytes, stage: Stage) -> Incoming:
+def decode(body: bytes, stage: Stage, *, gathering: bool = False) -> Incoming:
     """Read an AdmissionReview; raises ReviewError with the request's uid where it can be found."""
     if len(body) > MAX_BODY:
         raise ReviewError("the request is over 3 MiB", code=413, uid=find_uid(body))
@@ -97,6 +97,7 @@ def decode(body: bytes, stage: Stage) -> Incoming:
             name=request.name,
             document=document,
             old_document=old_document,
+            gathering=gathering,
         ),
     )
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "controller": "Run the controller (kopf) in a cluster.",
     "crds": "Print or check the custom resource definitions.",
     "detect": "Show which model weights manifests load.",
+    "verify": "Verify the signature of a model on disk.",
     "webhook": "Serve admission over HTTPS.",
 }
 

@@ -36,6 +36,12 @@ _File = click.Path(path_type=Path)
     show_default=True,
     help="Seconds without word from the API server after which requests are refused.",
 )
+@click.option(
+    "--evidence-wait",
+    default=_DEFAULTS.evidence_wait,
+    show_default=True,
+    help="Seconds to wait for evidence that is being gathered.",
+)
 @click.option("--standalone", is_flag=True, help="Run without a cluster, by --policies.")
 @click.option("--policies", type=_File, help="Policy files or a folder of them (--standalone).")
 @click.option(

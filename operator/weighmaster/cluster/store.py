@@ -69,23 +69,28 @@ class PolicyStore:
     def __init__(self) -> None:
         self._objects: dict[str, dict[ObjectKey, Any]] = {name: {} for name in _COMPILERS}
         self._snapshot: Snapshot | None = None
+        self._changed = asyncio.Event()
+
+    async def changed(self) -> None:
+        """Wait for the next change."""
+        await self._changed.wait()
 
     def replace(self, resource: str, objects: Iterable[Json]) -> None:
         """Take a full listing in place of everything before."""
         self._objects[resource] = {
             object_key(stored): _compile(resource, stored) for stored in objects
         }
-        self._snapshot = None
+        self._forget_snapshot()
 
     def update(self, resource: str, stored: Json) -> None:
         """Take a new or changed object."""
         self._objects[resource][object_key(stored)] = _compile(resource, stored)
-        self._snapshot = None
+        self._forget_snapshot()
 
     def remove(self, resource: str, key: ObjectKey) -> None:
         """Forget an object."""
         self._objects[resource].pop(key, None)
-        self._snapshot = None
+        self._forget_snapshot()
 
     def count(self, resource: str) -> int:
         """How many objects of a resource there are."""
@@ -105,6 +110,11 @@ class PolicyStore:
                 },
             )
         return self._snapshot
+
+    def _forget_snapshot(self) -> None:
+        self._snapshot = None
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 def _compile(resource: str, stored: Json) -> object:
@@ -135,6 +145,10 @@ class ClusterStore:
         async with asyncio.TaskGroup() as group:
             for reflector in self._reflectors:
                 group.create_task(reflector.run(), name=f"reflect {reflector.resource.name}")
+
+    async def changed(self) -> None:
+        """Wait for the next change of anything in it."""
+        await self._store.changed()
 
     def snapshot(self) -> Snapshot | None:
         """The policies, or None while any resource is not listed yet or last seen too long ago."""

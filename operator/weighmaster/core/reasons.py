@@ -28,6 +28,7 @@ class Reason(StrEnum):
     LINEAGE_UNKNOWN = "LineageUnknown"
 
     EVIDENCE_NOT_AVAILABLE = "EvidenceNotAvailable"
+    EVIDENCE_PENDING = "EvidencePending"
     UNDECIDABLE = "Undecidable"
     PUBLISHER_MISSING = "PublisherMissing"
     JURISDICTION_UNKNOWN = "JurisdictionUnknown"
@@ -103,6 +104,11 @@ EXPLANATIONS: dict[Reason, str] = {
     ),
     Reason.EVIDENCE_NOT_AVAILABLE: (
         "The rule needs evidence that is not available. The policy's `onUnknown` decides."
+    ),
+    Reason.EVIDENCE_PENDING: (
+        "The evidence that the rule needs is being gathered or verified right now. Workloads are"
+        " let through meanwhile and their pods refused, so that they come up by themselves; a pod"
+        " that nobody makes again has to be created again."
     ),
     Reason.UNDECIDABLE: (
         "The rule cannot be decided for weights that the manifest does not name. `onUnknown`"

@@ -1,6 +1,7 @@
 """Response: from a decision to what the API server, and the person behind it, are told."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct, field
@@ -19,6 +20,9 @@ MAX_WARNING = 250
 """Characters; the API server may cut a warning at 256."""
 
 MAX_ANNOTATION = 1024
+MAX_REFERENCE = 512
+MAX_TEXT = 1024
+"""Characters of a reference or a path, and of the rest of a line."""
 
 Patch = dict[str, Any]
 
@@ -63,14 +67,22 @@ def refuse(reason: Reason, message: str, code: int = 403) -> Response:
     )
 
 
-def validate(decision: Decision, *, existing: bool = False) -> Response:
-    """The validating answer.
+class Leniency(StrEnum):
+    """Why an object is let through although a policy objects; its pods are judged as such.
 
-    ``existing`` says that the request changes nothing about the models an object uses: what it
-    violates, it has violated before, so that is told and the request let through. Otherwise nobody
-    could remove a finalizer from what a new policy forbids, and a Deployment that is being mended
-    could not scale its old ReplicaSet down. New pods are judged as such.
+    ``EXISTING``: the request changes nothing about the models that the object uses, so what it
+    violates it has violated before. Otherwise nobody could remove a finalizer from what a new
+    policy forbids, and a Deployment that is being mended could not scale its old ReplicaSet down.
+    ``PENDING``: all that is missing is evidence that is being gathered, so that its pods can come
+    up by themselves once it is there.
     """
+
+    EXISTING = "existing"
+    PENDING = "pending"
+
+
+def validate(decision: Decision, leniency: Leniency | None = None) -> Response:
+    """The validating answer."""
     against = decision.against
     annotations = _audit(decision)
     if not against:
@@ -78,13 +90,13 @@ def validate(decision: Decision, *, existing: bool = False) -> Response:
     reasons = tuple(dict.fromkeys(finding.reason for finding in against))
     if decision.action is Action.SANDBOX:
         reasons = (Reason.SANDBOX_UNAVAILABLE, *reasons)
-    if decision.action < Action.SANDBOX or existing:
+    if decision.action < Action.SANDBOX or leniency is not None:
         told = [finding for finding in against if finding.action > Action.AUDIT]
         return Response(
             allowed=True,
             reasons=reasons,
             warnings=_warnings(told, decision),
-            audit_annotations={**annotations, "existing": "true"} if existing else annotations,
+            audit_annotations={**annotations, leniency: "true"} if leniency else annotations,
         )
     enforced = [finding for finding in against if finding.action >= Action.SANDBOX]
     told = [finding for finding in against if finding.action is Action.WARN]
@@ -136,10 +148,11 @@ def _warnings(findings: Sequence[Finding], decision: Decision) -> tuple[str, ...
 
 
 def _line(finding: Finding) -> str:
-    reference = finding.use.reference.canonical
+    reference = _clip(finding.use.reference.canonical, MAX_REFERENCE)
     where = f'policy "{finding.policy}", rule "{finding.rule}"'
     kind = "error: " if finding.outcome is Outcome.ERROR else ""
-    return f"{where}: {kind}{reference} ({finding.use.path}) {finding.message} [{finding.reason}]"
+    path, message = _clip(finding.use.path, MAX_REFERENCE), _clip(finding.message, MAX_TEXT)
+    return f"{where}: {kind}{reference} ({path}) {message} [{finding.reason}]"
 
 
 def _warning(finding: Finding) -> str:

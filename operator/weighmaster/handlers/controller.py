@@ -12,17 +12,13 @@ from typing import Any
 
 import kopf
 import structlog
-from prometheus_client import CollectorRegistry
 
 from weighmaster.api import GROUP
 from weighmaster.api.v1alpha1 import RESOURCES, VERSION, ModelPublisher, SandboxProfile
 from weighmaster.cluster.client import ApiClient, Json
 from weighmaster.cluster.reflector import ObjectKey, Reflector, Resource, object_key
 from weighmaster.errors import ClusterError
-from weighmaster.handlers.operator import new_registry, new_settings, run_operator
 from weighmaster.handlers.status import STATES, Surroundings, desired_status
-from weighmaster.health import HealthServer
-from weighmaster.settings import ControllerSettings
 from weighmaster.telemetry import StoreMetrics
 
 RECHECK_INTERVAL = 60.0
@@ -177,24 +173,3 @@ def register(registry: kopf.OperatorRegistry, reconciler: StatusReconciler) -> N
 
     for plural in STATES:
         kopf.on.event(GROUP, VERSION, plural, registry=registry, id=f"status-{plural}")(on_change)
-
-
-async def run_controller(settings: ControllerSettings) -> None:
-    """Reconcile until told to stop."""
-    registry = CollectorRegistry()
-    async with ApiClient() as client:
-        reconciler = StatusReconciler(client, StoreMetrics(registry))
-        health = HealthServer(
-            registry, reconciler.not_ready, settings.health_host, settings.health_port
-        )
-        await health.start()
-        checking = asyncio.create_task(reconciler.run(), name="status")
-        handlers = new_registry()
-        register(handlers, reconciler)
-        try:
-            await run_operator(handlers, new_settings())
-        finally:
-            checking.cancel()
-            with suppress(asyncio.CancelledError):
-                await checking
-            await health.stop()

@@ -21,6 +21,7 @@ from weighmaster.core.evaluate import Finding
 from weighmaster.core.evaluate.policies import PolicyKey
 from weighmaster.core.reasons import Reason
 from weighmaster.core.respond import (
+    Leniency,
     DECISION_ANNOTATION,
     MAX_ANNOTATION,
     MAX_LINES,
@@ -172,7 +173,7 @@ def test_sandbox_is_a_refusal_while_it_cannot_confine() -> None:
 
 
 def test_existing_violation_is_let_through_with_a_warning() -> None:
-    response = validate(decided(finding()), existing=True)
+    response = validate(decided(finding()), Leniency.EXISTING)
     assert response.allowed
     assert response.warnings
     assert response.audit_annotations["existing"] == "true"

@@ -28,7 +28,8 @@ def evidence(subject: Subject) -> Record | Verdict:
     if record is None:
         return error(Reason.EVIDENCE_NOT_AVAILABLE, "evidence not available yet")
     if missing := record.missing(subject.now):
-        return error(Reason.EVIDENCE_NOT_AVAILABLE, f"{missing} ({_see(record)})")
+        reason = Reason.EVIDENCE_PENDING if record.pending else Reason.EVIDENCE_NOT_AVAILABLE
+        return error(reason, f"{missing} ({_see(record)})")
     if not subject.use.reference.pinned:
         return fail(
             Reason.MUTABLE_REFERENCE,
@@ -69,8 +70,7 @@ def signature_check(rule: rules.SignatureRule) -> Check:
             return PASS
         if unknown:
             return error(
-                Reason.EVIDENCE_NOT_AVAILABLE,
-                f"its signatures are being verified ({_see(record)})",
+                Reason.EVIDENCE_PENDING, f"its signatures are being verified ({_see(record)})"
             )
         wanted = f"{len(signed)} of {rule.threshold} signatures" if rule.threshold > 1 else ""
         found = "; ".join(dict.fromkeys(told)) or "no signature"
@@ -93,9 +93,7 @@ def publisher_signed(subject: Subject) -> Verdict:
     if any(result is not None and result.verified for result in results):
         return PASS
     if any(result is None for result in results):
-        return error(
-            Reason.EVIDENCE_NOT_AVAILABLE, f"its signatures are being verified ({_see(record)})"
-        )
+        return error(Reason.EVIDENCE_PENDING, f"its signatures are being verified ({_see(record)})")
     told = [result.message for result in results if result is not None and result.message]
     found = "; ".join(dict.fromkeys(told)) or "its publisher has no identities, see ModelPublisher"
     return fail(

@@ -50,8 +50,12 @@ def lineage_verdict(subject: Subject, judge: Callable[[Subject], Verdict | None]
                     f"was made from {key}, which {objection.message}",
                 )
             found = ancestor.record
-            missing = "nothing is known yet" if found is None else found.missing(subject.now)
-            if found is None or missing:
+            if found is None or found.pending:
+                return error(
+                    Reason.EVIDENCE_PENDING,
+                    f"was made from {key}, of which evidence is being gathered",
+                )
+            if missing := found.missing(subject.now):
                 return error(
                     Reason.EVIDENCE_NOT_AVAILABLE, f"was made from {key}, of which {missing}"
                 )

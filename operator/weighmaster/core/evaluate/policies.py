@@ -92,7 +92,7 @@ def compile_policy(stored: Mapping[str, Any]) -> Policy:
     key = PolicyKey(metadata.name, (metadata.namespace or "default") if namespaced else "")
     spec = stored.get("spec")
     try:
-        typed = _read_spec(spec, namespaced=namespaced)
+        typed = read_spec(stored)
         _require_sense(typed)
         checks = tuple((rule.name, compile_rule(rule)) for rule in typed.rules)
     except (msgspec.ValidationError, PolicyError) as error:
@@ -115,10 +115,11 @@ def compile_policy(stored: Mapping[str, Any]) -> Policy:
     )
 
 
-def _read_spec(spec: object, *, namespaced: bool) -> ClusterModelPolicySpec | ModelPolicySpec:
-    if namespaced:
-        return msgspec.convert(spec, ModelPolicySpec)
-    return msgspec.convert(spec, ClusterModelPolicySpec)
+def read_spec(stored: Mapping[str, Any]) -> ClusterModelPolicySpec | ModelPolicySpec:
+    """The typed spec of a stored policy; raises msgspec.ValidationError."""
+    if stored.get("kind") == "ModelPolicy":
+        return msgspec.convert(stored.get("spec"), ModelPolicySpec)
+    return msgspec.convert(stored.get("spec"), ClusterModelPolicySpec)
 
 
 def _require_sense(spec: ClusterModelPolicySpec | ModelPolicySpec) -> None:

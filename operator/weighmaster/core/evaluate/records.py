@@ -29,6 +29,11 @@ class Record(Struct, frozen=True):
     authorities: Mapping[str, AuthorityResult] = {}
     problem: str | None = None
 
+    @property
+    def pending(self) -> bool:
+        """Whether its evidence is being gathered for the first time."""
+        return self.status.state in (None, EvidenceState.PENDING)
+
     def missing(self, now: datetime) -> str | None:
         """Why its evidence does not count at a moment, for a person; None when it does."""
         if self.problem is not None:
@@ -63,6 +68,10 @@ def read_record(stored: Mapping[str, Any]) -> Record:
         authorities={result.id: result for result in status.authorities},
         problem=problem,
     )
+
+
+GATHERED_SCHEMES = frozenset({"hf", "oci", "ngc", "modelscope", "ollama"})
+"""Schemes that evidence can be gathered for; for others people assert it."""
 
 
 def record_key(reference: ModelReference) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from weighmaster.api.v1alpha1.jurisdictions import Code
 from weighmaster.api.v1alpha1.publisher import ModelPublisherSpec
 from weighmaster.core.evaluate.exceptions import Approval
 from weighmaster.core.evaluate.policies import Policy, PolicyKey
@@ -24,7 +25,7 @@ class Publisher(Struct, frozen=True):
 
     name: str
     labels: Labels
-    jurisdiction: str | None = None
+    jurisdiction: Code | None = None
     references: tuple[str, ...] = ()
     authorities: tuple[str, ...] = ()
     problem: str | None = None

@@ -1,0 +1,18 @@
+"""Running loops that never end by themselves."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+
+
+@asynccontextmanager
+async def kept_running(*loops: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run them while the context lasts; should one of them fail, what is inside ends too."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(loop) for loop in loops]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
