@@ -102,10 +102,11 @@ class SigstoreInstance:
 
     def certificate(
         self,
-        subject: x509.GeneralName,
+        subjects: x509.GeneralName | list[x509.GeneralName],
         issuer: str,
         at: datetime,
         *,
+        second_issuer: str | None = None,
         ct_key: ec.EllipticCurvePrivateKey | None = None,
         purpose: x509.ObjectIdentifier = ExtendedKeyUsageOID.CODE_SIGNING,
     ) -> Party:
@@ -114,9 +115,12 @@ class SigstoreInstance:
         request.subject = x509.Name([])
         request.since, request.until = at, at + timedelta(minutes=10)
         request["purpose"] = x509.ExtendedKeyUsage([purpose])
-        request["critical names"] = x509.SubjectAlternativeName([subject])
+        request["critical names"] = x509.SubjectAlternativeName(
+            subjects if isinstance(subjects, list) else [subjects]
+        )
         request["issuer 1"] = x509.UnrecognizedExtension(ISSUER_V1, issuer.encode())
-        request["issuer 2"] = x509.UnrecognizedExtension(ISSUER_V2, octets(issuer.encode(), 0x0C))
+        second = octets((second_issuer or issuer).encode(), 0x0C)
+        request["issuer 2"] = x509.UnrecognizedExtension(ISSUER_V2, second)
         parent = self.fulcio.key.public_key()
         request["identifier"] = x509.SubjectKeyIdentifier.from_public_key(request.key.public_key())
         request["parent"] = x509.AuthorityKeyIdentifier.from_issuer_public_key(parent)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -245,6 +246,18 @@ def test_a_certificate_that_is_not_for_code_signing_is_refused(
     party = instance.certificate(name, ISSUER, AT, purpose=ExtendedKeyUsageOID.CLIENT_AUTH)
     signed = instance.sign(model_statement(), name, ISSUER, AT, party)
     assert refusal(signed, signer) is R.NOT_LOGGED
+
+
+def test_a_certificate_that_names_several_or_is_of_two_issuers_is_refused(
+    instance: SigstoreInstance, signer: KeylessAuthority
+) -> None:
+    name, other = x509.RFC822Name(SUBJECT), x509.RFC822Name("other@acme.example")
+    several = instance.certificate([name, other], ISSUER, AT)
+    nobody = instance.certificate(x509.IPAddress(ip_address("127.0.0.1")), ISSUER, AT)
+    torn = instance.certificate(name, ISSUER, AT, second_issuer="https://other.example")
+    for party in (several, nobody, torn):
+        signed = instance.sign(model_statement(), name, ISSUER, AT, party)
+        assert refusal(signed, signer) is R.MALFORMED
 
 
 def test_a_signature_made_after_the_certificate_expired_is_refused(
