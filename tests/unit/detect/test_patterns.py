@@ -173,3 +173,8 @@ def test_a_page_for_a_server_is_no_server() -> None:
 def test_setting_up_an_interpreter_starts_nothing() -> None:
     script = "update-alternatives --install /usr/bin/python python /usr/bin/python3.10 1\nnginx"
     assert found(deployment(shell(script, env=variables(VLLM_LOGGING_LEVEL="INFO")))) == set()
+
+
+def test_an_image_that_speaks_brings_its_model() -> None:
+    made = image("opea/speecht5:latest", env=variables(HF_HOME="/tmp"))
+    assert found(deployment(made)) == {("image-embedded:opea/speecht5:latest", "base")}
