@@ -93,7 +93,8 @@ def resolved_reference(reference: ModelReference, place: Place, digest: str) -> 
         return references.image(f"{reference.location.removeprefix('oci://')}@{digest}").canonical
     if reference.scheme == "ollama":
         return f"ollama://{place.registry}/{place.repository}@{digest}"
-    return f"{reference.location}@{digest}"
+    head, _, last = reference.location.rpartition("/")  # an image's location may hold its tag
+    return f"{head}/{last.partition(':')[0]}@{digest}"
 
 
 class _Reading:

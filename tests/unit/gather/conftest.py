@@ -80,3 +80,7 @@ def gatherer_for(stack: AsyncExitStack, time: FakeTime) -> Start:
         return await stack.enter_async_context(gatherer)
 
     return start
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.import_plugin("tests.hub.fixtures")

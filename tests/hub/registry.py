@@ -1,0 +1,164 @@
+"""A real OCI registry: Debian's ``docker-registry`` package, started on loopback.
+
+It is looked for on the PATH and in the cache, and otherwise fetched with ``apt-get download`` and
+unpacked there (nothing is installed). It has no referrers API, so clients use the fallback tag.
+
+``python -m tests.hub.registry`` prints where the program is.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urljoin
+
+from tests.hub.artifacts import Contents
+
+_PACKAGE = "docker-registry"
+_START_TIMEOUT = 20.0
+
+
+class RegistryUnavailableError(Exception):
+    """There is no registry on this machine and none can be fetched; the message says why."""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A running registry."""
+
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def push(self, repository: str, contents: Contents) -> None:
+        """Store everything, blobs before manifests, digests before tags."""
+        base = f"http://{self.address}/v2/{repository}"
+        for digest, content in contents.blobs.items():
+            where = _send("POST", f"{base}/blobs/uploads/").headers["Location"]
+            target = urljoin(f"{base}/", where)
+            joint = "&" if "?" in target else "?"
+            url = f"{target}{joint}digest={quote(digest)}"
+            _send("PUT", url, content, "application/octet-stream")
+        for name, (media_type, content) in contents.manifests.items():
+            _send("PUT", f"{base}/manifests/{name}", content, media_type)
+
+
+def _send(
+    method: str, url: str, content: bytes | None = None, media_type: str = ""
+) -> "urllib.request._UrlopenRet":
+    headers = {"Content-Type": media_type} if media_type else {}
+    request = urllib.request.Request(url, content, headers, method=method)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=10) as answer:
+        return answer
+
+
+def find_program() -> Path:
+    """The registry's program. Raises RegistryUnavailableError."""
+    for name in (_PACKAGE, "registry"):
+        if found := shutil.which(name):
+            return Path(found)
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    directory = base / "weighmaster" / "registry"
+    program = directory / "usr" / "bin" / _PACKAGE
+    if not program.is_file():
+        _fetch(directory)
+    if not program.is_file():
+        raise RegistryUnavailableError(f"the package {_PACKAGE} has no {program.name}")
+    return program
+
+
+def _fetch(directory: Path) -> None:
+    """Fetch and unpack the package; another process may do so at the same time."""
+    if not (shutil.which("apt-get") and shutil.which("dpkg")):
+        raise RegistryUnavailableError(f"no {_PACKAGE} here, and no apt-get to fetch it with")
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
+            _run(["apt-get", "download", _PACKAGE], scratch)
+            packages = list(Path(scratch).glob("*.deb"))
+            if len(packages) != 1:
+                raise RegistryUnavailableError(f"apt-get download gave no {_PACKAGE}")
+            unpacked = Path(scratch) / "unpacked"
+            _run(["dpkg", "-x", str(packages[0]), str(unpacked)], scratch)
+            if not directory.exists():
+                unpacked.rename(directory)
+    except OSError as error:
+        raise RegistryUnavailableError(f"nothing can be kept in {directory}: {error}") from error
+
+
+def _run(command: list[str], directory: str) -> None:
+    try:
+        subprocess.run(
+            command, cwd=directory, check=True, capture_output=True, text=True, timeout=120
+        )
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr.strip().splitlines() or ["no output"])[-1]
+        raise RegistryUnavailableError(f"{' '.join(command)} failed: {last}") from error
+    except subprocess.TimeoutExpired as error:
+        raise RegistryUnavailableError(f"{' '.join(command)} took over 120 s") from error
+
+
+@contextmanager
+def running_registry(directory: Path) -> Iterator[Registry]:
+    """A registry that keeps everything in a directory, until the context ends."""
+    program = find_program()
+    port = _free_port()
+    configuration = directory / "config.yml"
+    configuration.write_text(
+        "version: 0.1\n"
+        "log: {level: warn, accesslog: {disabled: true}}\n"
+        f"storage: {{filesystem: {{rootdirectory: {directory / 'storage'}}}, "
+        "delete: {enabled: true}}\n"
+        f"http: {{addr: '127.0.0.1:{port}', secret: tests}}\n"
+    )
+    with (directory / "registry.log").open("w") as log:
+        process = subprocess.Popen(
+            [program, "serve", configuration], stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            registry = Registry(port)
+            _wait(registry, process, directory / "registry.log")
+            yield registry
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait(registry: Registry, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            _send("GET", f"http://{registry.address}/v2/")
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+        else:
+            return
+    raise RegistryUnavailableError(f"the registry did not start: {log.read_text()[-500:]}")
+
+
+if __name__ == "__main__":
+    try:
+        print(find_program())  # noqa: T201
+    except RegistryUnavailableError as problem:
+        sys.exit(f"no registry: {problem}")
