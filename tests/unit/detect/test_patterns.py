@@ -178,3 +178,11 @@ def test_setting_up_an_interpreter_starts_nothing() -> None:
 def test_an_image_that_speaks_brings_its_model() -> None:
     made = image("opea/speecht5:latest", env=variables(HF_HOME="/tmp"))
     assert found(deployment(made)) == {("image-embedded:opea/speecht5:latest", "base")}
+
+
+@pytest.mark.parametrize(
+    ("name", "serves"),
+    [("r.example/x/ollama-ubi9:1", True), ("ollama:1", True), ("r.example/x/ollama-page:1", False)],
+)
+def test_builds_of_ollama_are_told_from_what_is_named_after_it(name: str, serves: bool) -> None:
+    assert bool(found(deployment(image(name)))) is serves
