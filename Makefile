@@ -31,15 +31,16 @@ demo: $(READY) ## Decide on real-looking workloads over HTTPS; no cluster needed
 
 .PHONY: test
 test: check controlplane ## Check the code and run every test, end to end ones included
-	@$(BIN)/pytest
+	@$(BIN)/pytest -q -m "not e2e" -n 2
+	@$(BIN)/pytest -q -m e2e
 
 .PHONY: unit
 unit: $(READY) ## Run the tests that need no control plane
-	@$(BIN)/pytest -m "not e2e"
+	@$(BIN)/pytest -q -m "not e2e" -n 2
 
 .PHONY: e2e
 e2e: controlplane ## Run the tests against a real API server
-	@$(BIN)/pytest -m e2e
+	@$(BIN)/pytest -q -m e2e
 
 .PHONY: check
 check: $(READY) ## Lint, types, layers and generated files

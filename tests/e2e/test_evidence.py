@@ -180,3 +180,44 @@ def test_many_pods_of_one_model_cause_one_gathering(
     assert eventually(lambda: pods(control_plane, namespace) == 20, within=60)
     resolved = [seen for seen in hub.requests(repository.name) if "/revision/" in seen.path]
     assert len(resolved) == 1
+
+
+def test_lineage_is_followed_to_the_model_that_others_were_made_from(
+    control_plane: ControlPlane, hub: Hub, namespace: str, policy: MakePolicy
+) -> None:
+    root = hub.add(model(f"{namespace}-root/base", {"README.md": CARD}))
+    named = CARD.replace(b"license", b"base_model: %s\nlicense" % root.name.encode())
+    middle = hub.add(model(f"acme/{namespace}-middle", {"README.md": named}))
+    made = CARD.replace(b"license", b"base_model: %s\nlicense" % middle.name.encode())
+    child = hub.add(model(f"acme/{namespace}-child", {"README.md": made}))
+    publisher = f"{namespace}-acme"
+    control_plane.apply(
+        {
+            "apiVersion": "weighmaster.dev/v1alpha1",
+            "kind": "ModelPublisher",
+            "metadata": {"name": publisher},
+            "spec": {"displayName": "Acme", "references": ["hf://acme/**"]},
+        }
+    )
+    origin = {"publishers": {"allow": [publisher]}, "assurance": "Namespace"}
+    policy({"origin": {**origin, "lineage": "Include"}})
+    probe = pod(namespace, "probe", *arguments(child))
+    assert eventually(
+        lambda: f"was made from hf://{root.name}" in apply(control_plane, probe)[1], within=30
+    )
+    control_plane.kubectl("delete", "modelpublisher", publisher)
+
+
+def test_record_notes_the_day_on_which_it_was_used(
+    control_plane: ControlPlane, hub: Hub, namespace: str, policy: MakePolicy
+) -> None:
+    repository = hub.add(signed(model(f"acme/{namespace}-used", {"README.md": CARD})))
+    policy(SIGNED)
+    assert "created" in outcome(control_plane, namespace, repository)
+    assert apply(control_plane, pod(namespace, "again", *arguments(repository)))[0] == 0
+
+    def last_used() -> str:
+        metadata: Json = record(control_plane, repository)["metadata"]
+        return str(metadata.get("annotations", {}).get("weighmaster.dev/last-used", ""))
+
+    assert eventually(lambda: last_used() >= "2026")

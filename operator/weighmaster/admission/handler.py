@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ import structlog
 from msgspec import Struct
 
 from weighmaster.admission.wire import decode, encode, find_uid
+from weighmaster.core.evaluate.records import Record, record_key
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.reasons import Reason
 from weighmaster.core.respond import Response, refuse
@@ -53,12 +54,16 @@ class Evidence(Protocol):
     async def settled(self, references: tuple[str, ...]) -> bool:
         """Wait a little for evidence; whether it is there now."""
 
+    def used(self, records: Iterable[Record], day: str) -> None:
+        """Note that evidence was used on a day; never blocks."""
+
 
 class _Judged(Struct, frozen=True):
     uid: str
     stage: str
     answer: Review
     dry_run: bool = False
+    records: tuple[Record, ...] = ()
 
     @property
     def pending(self) -> tuple[str, ...]:
@@ -93,6 +98,8 @@ class AdmissionHandler:
             evidence.ask(judged.pending)
             if judged.stage == Stage.VALIDATE and await evidence.settled(judged.pending):
                 judged = self._judge(path, body)
+        if evidence is not None and judged.records and not judged.dry_run:
+            evidence.used(judged.records, self._clock().date().isoformat())
         return self._finish(judged, started)
 
     def handle(self, path: str, body: bytes) -> Answer:
@@ -118,7 +125,7 @@ class AdmissionHandler:
                 )
                 return _Judged(uid, stage, Review(refusal))
             answer = review(incoming.request, snapshot, self._clock())
-            return _Judged(uid, stage, answer, incoming.dry_run)
+            return _Judged(uid, stage, answer, incoming.dry_run, _records(answer, snapshot))
         except ReviewError as error:
             refusal = refuse(_REASONS[error.code], error.message, error.code)
             return _Judged(error.uid, stage, Review(refusal))
@@ -177,6 +184,14 @@ class AdmissionHandler:
                 return "other"
             self._kinds.add(kind)
         return kind
+
+
+def _records(answer: Review, snapshot: Snapshot) -> tuple[Record, ...]:
+    """The evidence that there was to decide by."""
+    if answer.decision is None or not snapshot.records:
+        return ()
+    found = (snapshot.records.get(record_key(use.reference)) for use in answer.decision.uses)
+    return tuple(record for record in found if record is not None)
 
 
 def _cause(error: Exception) -> dict[str, Any]:

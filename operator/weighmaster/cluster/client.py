@@ -130,6 +130,10 @@ class ApiClient:
             if error.status != 404:
                 raise
 
+    async def patch(self, path: str, changes: Mapping[str, Any]) -> None:
+        """Merge changes into an object (RFC 7386)."""
+        await self._json("PATCH", path, {}, "application/json", _encode(changes))
+
     async def patch_status(self, path: str, status: Mapping[str, Any]) -> None:
         """Merge into an object's status (RFC 7386)."""
         body = _encode({"status": status})

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterable
 
 import structlog
+from msgspec import Struct
 
 from weighmaster.api import GROUP
-from weighmaster.api.v1alpha1 import API_VERSION, VERSION, ModelRecord
+from weighmaster.api.v1alpha1 import VERSION, ModelRecord
 from weighmaster.cluster.client import ApiClient
 from weighmaster.cluster.store import ClusterStore
-from weighmaster.core.evaluate.records import record_name
+from weighmaster.core.evaluate.records import LAST_USED, Record, new_record
 from weighmaster.errors import ClusterError
 
 COLLECTION = f"/apis/{GROUP}/{VERSION}/{ModelRecord.names.plural}"
@@ -23,6 +25,11 @@ MAX_REMEMBERED = 10_000
 _log = structlog.get_logger()
 
 
+class _Use(Struct, frozen=True):
+    name: str
+    day: str
+
+
 class EvidenceRequests:
     """Asks for evidence, once per reference however many pods use it, and waits for it a little.
 
@@ -33,21 +40,46 @@ class EvidenceRequests:
         self._client = client
         self._store = store
         self._wait = wait
-        self._queue: asyncio.Queue[str] = asyncio.Queue(MAX_WAITING)
+        self._queue: asyncio.Queue[str | _Use] = asyncio.Queue(MAX_WAITING)
         self._asked: OrderedDict[str, None] = OrderedDict()
+        self._noted: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Create the records that are asked for, until cancelled."""
+        """Create the records that are asked for and note which are used, until cancelled."""
         while True:
-            reference = await self._queue.get()
+            job = await self._queue.get()
             try:
-                await self._client.create(COLLECTION, new_record(reference))
-                _log.info("record created", reference=reference)
+                if isinstance(job, _Use):
+                    annotations = {"annotations": {LAST_USED: job.day}}
+                    await self._client.patch(f"{COLLECTION}/{job.name}", {"metadata": annotations})
+                else:
+                    await self._client.create(COLLECTION, new_record(job))
+                    _log.info("record created", reference=job)
             except ClusterError as error:
-                if error.status != 409:
-                    self._asked.pop(reference, None)
-                    _log.warning("record not created", reference=reference, error=str(error))
-                    await asyncio.sleep(0.5)
+                self._failed(job, error)
+                await asyncio.sleep(0.5)
+
+    def _failed(self, job: str | _Use, error: ClusterError) -> None:
+        if isinstance(job, _Use):
+            self._noted.pop(job.name, None)
+        elif error.status != 409:
+            self._asked.pop(job, None)
+            _log.warning("record not created", reference=job, error=str(error))
+
+    def used(self, records: Iterable[Record], day: str) -> None:
+        """Note that records were used on a day, once a day; never blocks."""
+        for record in records:
+            if not record.managed or record.last_used >= day:
+                continue
+            if self._noted.get(record.name) == day:
+                continue
+            if len(self._noted) >= MAX_REMEMBERED:
+                self._noted.clear()
+            try:
+                self._queue.put_nowait(_Use(record.name, day))
+            except asyncio.QueueFull:
+                return
+            self._noted[record.name] = day
 
     def ask(self, references: tuple[str, ...]) -> None:
         """Ask for evidence about references that nobody has asked for lately."""
@@ -86,16 +118,3 @@ class EvidenceRequests:
                 if record is None and self._queue.empty():
                     self._asked.pop(reference, None)
         return settled
-
-
-def new_record(reference: str) -> dict[str, object]:
-    """A ModelRecord for a reference, as the webhook creates it."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": ModelRecord.names.kind,
-        "metadata": {
-            "name": record_name(reference),
-            "labels": {"app.kubernetes.io/managed-by": "weighmaster"},
-        },
-        "spec": {"reference": reference},
-    }

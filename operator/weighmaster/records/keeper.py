@@ -6,7 +6,7 @@ which records are due, and works on those. Nothing that happens while it is away
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -17,11 +17,15 @@ from msgspec import Struct
 from weighmaster.api import GROUP
 from weighmaster.api.v1alpha1 import VERSION, ClusterModelPolicy, ModelPolicy, ModelPublisher
 from weighmaster.api.v1alpha1 import ModelRecord as RecordResource
+from weighmaster.api.v1alpha1.meta import ObjectMeta
 from weighmaster.api.v1alpha1.record import EvidenceState, ModelRecordSpec, ModelRecordStatus
+from weighmaster.api.v1alpha1.rules import Lineage
 from weighmaster.cluster.client import ApiClient, Json
 from weighmaster.cluster.reflector import Reflector, Resource
 from weighmaster.core import references
 from weighmaster.core.assess import Belonging, KnownAuthority, assess, unavailable
+from weighmaster.core.evaluate.policies import read_spec
+from weighmaster.core.evaluate.records import LINEAGE_DEPTH, new_record, read_record
 from weighmaster.core.evaluate.snapshot import Snapshot, read_publisher
 from weighmaster.core.evaluate.stored import read_metadata
 from weighmaster.core.evidence import Evidence, Unavailable
@@ -49,6 +53,14 @@ RETRY = {
     EvidenceState.FAILED: timedelta(minutes=5),
 }
 """When to ask again; the gatherer paces what really goes out."""
+
+RETENTION = timedelta(days=30)
+"""How long a record that Weighmaster made is kept without being used in a decision."""
+
+TIDY_EVERY = timedelta(hours=1)
+
+MAX_LINEAGE, MAX_PARENTS = 8, 8
+"""Generations, and parents of one model, for which records are made: cards may name anything."""
 
 LOOK_AGAIN = 5.0
 """Seconds between looks at what is due, when nothing happens meanwhile."""
@@ -96,6 +108,7 @@ class RecordKeeper:
         ]
         self._working: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(CONCURRENCY)
+        self._tidied: datetime | None = None
 
     def not_ready(self) -> str | None:
         """Why records cannot be kept yet; None when they can."""
@@ -123,7 +136,18 @@ class RecordKeeper:
                     name = due.stored["metadata"]["name"]
                     if name not in self._working:
                         self._working[name] = group.create_task(self._work(name, due))
+                await self._tidy()
             await asyncio.sleep(0.05)  # changes come in flocks
+
+    async def _tidy(self) -> None:
+        now = self._clock()
+        if self._tidied is not None and now < self._tidied + TIDY_EVERY:
+            return
+        self._tidied = now
+        try:
+            await self._collect_garbage()
+        except ClusterError as error:
+            _log.warning("unused records not deleted", error=str(error))
 
     def _wanted(self) -> frozenset[str]:
         return frozenset(
@@ -171,6 +195,7 @@ class RecordKeeper:
             f"{_collection(RECORDS)}/{metadata.name}",
             _status(status, due.stored, metadata.generation, self._clock()),
         )
+        await self._follow_lineage(metadata, status)
         _log.info(
             "record updated",
             record=metadata.name,
@@ -178,6 +203,27 @@ class RecordKeeper:
             state=status.state,
             signed_by=status.signed_by,
         )
+
+    async def _follow_lineage(self, metadata: ObjectMeta, status: ModelRecordStatus) -> None:
+        """Have records of what the model was made from, where a policy asks for lineage."""
+        depth = metadata.annotations.get(LINEAGE_DEPTH, "0")
+        above = int(depth) + 1 if depth.isdigit() and len(depth) < 3 else MAX_LINEAGE + 1
+        if above > MAX_LINEAGE or not asks_for_lineage(self._policies()):
+            return
+        there = {stored.get("spec", {}).get("reference") for stored in self._mirror.of(RECORDS)}
+        for reference in status.base_models[:MAX_PARENTS]:
+            if reference not in there:
+                with contextlib.suppress(ClusterError):  # the next look tries again
+                    await self._client.create(_collection(RECORDS), new_record(reference, above))
+
+    async def _collect_garbage(self) -> None:
+        """Delete records that Weighmaster made and no decision has used for a long time."""
+        oldest = (self._clock() - RETENTION).date().isoformat()
+        for stored in self._mirror.of(RECORDS):
+            if is_garbage(stored, oldest):
+                name = stored["metadata"]["name"]
+                await self._client.delete(f"{_collection(RECORDS)}/{name}")
+                _log.info("record deleted: unused", record=name)
 
     async def _authorities(self) -> list[KnownAuthority]:
         named = named_identities(self._policies(), self._publishers())
@@ -201,6 +247,26 @@ class RecordKeeper:
 
     def _publishers(self) -> list[Json]:
         return self._mirror.of(PUBLISHERS)
+
+
+def asks_for_lineage(policies: Iterable[Json]) -> bool:
+    """Whether any usable policy has an origin rule that includes lineage."""
+    for stored in policies:
+        try:
+            rules = read_spec(stored).rules
+        except msgspec.ValidationError:
+            continue
+        if any(rule.origin and rule.origin.lineage is Lineage.INCLUDE for rule in rules):
+            return True
+    return False
+
+
+def is_garbage(stored: Json, oldest: str) -> bool:
+    """Whether a record was made by Weighmaster and last used before a day (``YYYY-MM-DD``)."""
+    record = read_record(stored)
+    created = read_metadata(stored).creation_timestamp
+    last = record.last_used or (created.date().isoformat() if created else "")
+    return record.managed and bool(last) and last < oldest
 
 
 def _reason(stored: Json, wanted: frozenset[str], now: datetime) -> str | None:

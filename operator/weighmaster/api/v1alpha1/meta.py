@@ -173,6 +173,7 @@ class ObjectMeta(Schema, frozen=True, kw_only=True, forbid_unknown_fields=False)
     resource_version: str = ""
     generation: int = 0
     labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
     creation_timestamp: datetime | None = None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from weighmaster.api import GROUP
 from weighmaster.api.v1alpha1.authority import Identity
 from weighmaster.api.v1alpha1.record import (
     AuthorityResult,
@@ -19,12 +20,27 @@ from weighmaster.api.v1alpha1.record import (
 from weighmaster.core.evaluate.stored import read_metadata
 from weighmaster.core.values import ModelReference
 
+MANAGED_BY = ("app.kubernetes.io/managed-by", "weighmaster")
+"""Label of records that Weighmaster has made; only these does it delete again."""
+
+LINEAGE_DEPTH = "weighmaster.dev/lineage-depth"
+"""Annotation of records that are there for what was made from their model."""
+
+LAST_USED = "weighmaster.dev/last-used"
+"""Annotation with the day (UTC) on which a record was last used in a decision."""
+
 
 class Record(Struct, frozen=True):
-    """A stored ModelRecord. ``problem`` says why there is no evidence in it that counts."""
+    """A stored ModelRecord. ``problem`` says why there is no evidence in it that counts.
+
+    ``last_used`` is a day such as ``2026-11-24``, empty if none is noted; ``managed`` says that
+    Weighmaster made it.
+    """
 
     name: str
     reference: str
+    last_used: str = ""
+    managed: bool = False
     status: ModelRecordStatus = ModelRecordStatus()
     authorities: Mapping[str, AuthorityResult] = {}
     problem: str | None = None
@@ -46,7 +62,8 @@ class Record(Struct, frozen=True):
 
 def read_record(stored: Mapping[str, Any]) -> Record:
     """A stored ModelRecord. Never raises; one that cannot be used is evidence of nothing."""
-    name = read_metadata(stored).name
+    metadata = read_metadata(stored)
+    name = metadata.name
     try:
         spec = msgspec.convert(stored.get("spec"), ModelRecordSpec)
         status = msgspec.convert(stored.get("status") or {}, ModelRecordStatus)
@@ -64,6 +81,8 @@ def read_record(stored: Mapping[str, Any]) -> Record:
     return Record(
         name=name,
         reference=spec.reference,
+        last_used=metadata.annotations.get(LAST_USED, ""),
+        managed=metadata.labels.get(MANAGED_BY[0]) == MANAGED_BY[1],
         status=status,
         authorities={result.id: result for result in status.authorities},
         problem=problem,
@@ -85,6 +104,21 @@ def record_name(reference: str) -> str:
     kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in reference.lower())
     slug = "-".join(filter(None, kept.split("-")))[:48].strip("-")
     return f"{slug}-{digest}" if slug else digest
+
+
+def new_record(reference: str, depth: int = 0) -> dict[str, Any]:
+    """A ModelRecord to create for a reference; ``depth`` is how far up a lineage it is."""
+    annotations = {LINEAGE_DEPTH: str(depth)} if depth else {}
+    return {
+        "apiVersion": f"{GROUP}/v1alpha1",
+        "kind": "ModelRecord",
+        "metadata": {
+            "name": record_name(reference),
+            "labels": dict([MANAGED_BY]),
+            "annotations": annotations,
+        },
+        "spec": {"reference": reference},
+    }
 
 
 def authority_id(identity: Identity) -> str:
