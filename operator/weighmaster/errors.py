@@ -7,7 +7,8 @@
     │   └── AuthorityError     its key, certificate, pattern or trust root cannot be used
     ├── ReviewError            an admission request is malformed, too big or of an unknown version
     ├── ClusterError           the Kubernetes API cannot be used
-    │   └── ResourceExpiredError  a watch must start again from a fresh listing (410 Gone)
+    │   ├── ResourceExpiredError  a watch must start again from a fresh listing (410 Gone)
+    │   └── LeaseLostError     another process may lead from now on
     ├── GatherError            no evidence can be had; says why and when to ask again
     ├── HeaderError            a file's header breaks its format's rules, or our limits
     ├── VerificationError      a signature, or the weights under it, failed verification
@@ -67,6 +68,10 @@ class ClusterError(WeighmasterError):
 
 class ResourceExpiredError(ClusterError):
     """The resource version is too old to watch from; list again."""
+
+
+class LeaseLostError(ClusterError):
+    """The Lease could not be renewed in time or is another's: this process no longer leads."""
 
 
 class VerificationError(WeighmasterError):
