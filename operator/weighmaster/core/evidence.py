@@ -5,7 +5,6 @@ a value of its own, `Unavailable`, and never looks like evidence that nothing is
 """
 
 import hashlib
-import json
 from enum import StrEnum
 
 from msgspec import Struct
@@ -297,11 +296,15 @@ class Evidence(Struct, frozen=True, kw_only=True):
 def content_digest(files: tuple[FileFact, ...]) -> str | None:
     """Digest of a content manifest, names included: ``sha256:<hex>``.
 
-    SHA-256 over a JSON array of ``[name, sha256]`` pairs in code point order of the names, no
-    spaces, ASCII. None when a digest is unknown or there is no file: nothing is bound then.
+    SHA-256 over one line per file, sorted by the bytes of the name in UTF-8: ``name`` NUL
+    ``sha256:hex`` LF. It is the digest that verification gives to a signed manifest
+    (`weighmaster.core.verify.manifest`, which the webhook must not load). None when a digest is
+    unknown or there is no file: nothing is bound then.
     """
     if not files or any(file.sha256 is None for file in files):
         return None
-    pairs = sorted([file.name, file.sha256] for file in files)
-    text = json.dumps(pairs, separators=(",", ":"), ensure_ascii=True)
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    lines = sorted(
+        file.name.encode("utf-8", "surrogatepass") + f"\0sha256:{file.sha256}\n".encode()
+        for file in files
+    )
+    return f"sha256:{hashlib.sha256(b''.join(lines)).hexdigest()}"

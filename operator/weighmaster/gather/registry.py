@@ -115,7 +115,9 @@ class Registry:
         """The answer to a request within this registry, after logging in where it asks for that."""
         request = structs.replace(request, credential=self._for(request.url))
         answer = await self._client.get(request)
-        if answer.status != 401 or request.url.origin() != self._base.origin():
+        # A 401 of the storage that a blob was redirected to is not the registry's to answer for:
+        # it could name a token server of its own, and be given the registry's credentials.
+        if answer.status != 401 or answer.url.origin() != self._base.origin():
             return answer
         self._current = await self._log_in(answer.headers.get("WWW-Authenticate", ""))
         if self._current is None:

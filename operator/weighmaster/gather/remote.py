@@ -1,6 +1,7 @@
 """Reading a remote file at an offset, for the readers of `weighmaster.core.content`."""
 
-from typing import Protocol, TypeVar
+import asyncio
+from typing import Generic, Protocol, TypeVar
 
 from yarl import URL
 
@@ -14,6 +15,9 @@ from weighmaster.gather.settings import GatherSettings
 
 Found = TypeVar("Found")
 
+PARSED_IN_PLACE = 256 * 1024
+"""Bytes; what takes a few milliseconds at most."""
+
 
 class Readable(Protocol):
     """Something that can be read at an offset."""
@@ -21,6 +25,24 @@ class Readable(Protocol):
     async def read(self, span: Span) -> bytes:
         """The bytes of a span; fewer only at the file's end. Raises GatherError."""
         ...
+
+
+class _End(Generic[Found]):
+    def __init__(self, found: Found) -> None:
+        self.found = found
+
+
+class Allowance:
+    """Bytes that may still be read."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def take(self, size: int) -> None:
+        """Use some up. Raises GatherError when there are not as many."""
+        if size > self._left:
+            raise GatherError(UnavailableReason.TOO_LARGE, "too much would have to be read")
+        self._left -= size
 
 
 class Getter(Protocol):
@@ -81,15 +103,43 @@ class RemoteFile:
         )
 
 
+class Metered:
+    """A file whose reading counts against an allowance that several files share."""
+
+    def __init__(self, file: Readable, allowance: Allowance) -> None:
+        self._file = file
+        self._allowance = allowance
+
+    async def read(self, span: Span) -> bytes:
+        """The bytes of a span. Raises GatherError, too large once the allowance is used up."""
+        self._allowance.take(span.length)
+        return await self._file.read(span)
+
+
 async def drive(reader: Reader[Found], file: Readable) -> Found:
-    """What a reader finds in a remote file. Raises GatherError, and HeaderError as it does."""
+    """What a reader finds in a remote file. Raises GatherError, and HeaderError as it does.
+
+    Long headers are parsed in a thread: everything else in this process goes on meanwhile.
+    """
     try:
-        span = next(reader)
-        while True:
-            span = reader.send(await file.read(span))
+        step: Span | _End[Found] = next(reader)
     except StopIteration as end:
         found: Found = end.value
         return found
+    while isinstance(step, Span):
+        content = await file.read(step)
+        if len(content) > PARSED_IN_PLACE:
+            step = await asyncio.to_thread(_advance, reader, content)
+        else:
+            step = _advance(reader, content)
+    return step.found
+
+
+def _advance(reader: Reader[Found], content: bytes) -> Span | _End[Found]:
+    try:
+        return reader.send(content)
+    except StopIteration as end:  # which cannot be raised out of a thread
+        return _End(end.value)
 
 
 def is_unreadable(error: GatherError) -> bool:

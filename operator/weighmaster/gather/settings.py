@@ -41,6 +41,8 @@ class Caps(Struct, frozen=True, kw_only=True):
     fetched_bytes: int = 128 * MIB
     header: int = 16 * MIB
     """A weight file's header."""
+    headers: int = 128 * MIB
+    """All weight files' headers together."""
     probed_files: int = 512
     """Number of files whose content is looked at."""
     signatures: int = 16

@@ -35,7 +35,14 @@ from weighmaster.core.evidence import (
     UnavailableReason,
 )
 from weighmaster.errors import GatherError
-from weighmaster.gather.remote import Readable, drive, is_unreadable
+from weighmaster.gather.remote import (
+    PARSED_IN_PLACE,
+    Allowance,
+    Metered,
+    Readable,
+    drive,
+    is_unreadable,
+)
 from weighmaster.gather.settings import Caps
 
 _URGENT = {
@@ -108,7 +115,8 @@ async def survey(entries: Sequence[Entry], store: Store, caps: Caps) -> Survey:
     examinations = [
         Examination(entry.name, entry.size, _examined(entry, found, probes)) for entry in entries
     ]
-    card, configs, read_gaps = _documents(found)
+    # In a thread: configurations of many megabytes would hold up everything else.
+    card, configs, read_gaps = await asyncio.to_thread(_documents, found)
     content, content_gaps = summarise(examinations, configs)
     card, header_gaps = complete_card(card, examinations)
     return Survey(
@@ -124,10 +132,11 @@ async def _all(
     chosen: Sequence[Entry], looked: Sequence[Entry], store: Store, caps: Caps
 ) -> tuple[dict[str, _Found], dict[str, Examined | None]]:
     """What fetching some files and looking into others gives. The first failure ends the rest."""
+    allowance = Allowance(caps.headers)
     try:
         async with asyncio.TaskGroup() as group:
             fetches = [group.create_task(_fetch(entry, store, caps)) for entry in chosen]
-            probes = [group.create_task(_probe(entry, store, caps)) for entry in looked]
+            probes = [group.create_task(_probe(entry, store, caps, allowance)) for entry in looked]
     except* GatherError as failures:
         raise _first(failures) from None
     return (
@@ -186,14 +195,22 @@ async def _fetch(entry: Entry, store: Store, caps: Caps) -> _Found:
             UnavailableReason.HOSTILE_ANSWER,
             f"{entry.name[:256]}: the bytes are not those that the listing names",
         )
-    examined = run(examine(entry.size, limit=caps.header), content)
+    examined = await _examine(entry, content, caps)
     kept = content if purpose_of(entry.name) in _KEPT else None
     return _Found(entry, digest, examined, kept)
 
 
-async def _probe(entry: Entry, store: Store, caps: Caps) -> Examined | None:
+async def _examine(entry: Entry, content: bytes, caps: Caps) -> Examined:
+    reader = examine(entry.size, limit=caps.header)
+    if len(content) > PARSED_IN_PLACE:
+        return await asyncio.to_thread(run, reader, content)
+    return run(reader, content)
+
+
+async def _probe(entry: Entry, store: Store, caps: Caps, allowance: Allowance) -> Examined | None:
     try:
-        return await drive(examine(entry.size, limit=caps.header), store.open(entry))
+        file = Metered(store.open(entry), allowance)
+        return await drive(examine(entry.size, limit=caps.header), file)
     except GatherError as error:
         if is_unreadable(error):
             return None

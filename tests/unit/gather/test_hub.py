@@ -24,6 +24,7 @@ from weighmaster.core.evidence import (
     UnavailableReason,
     content_digest,
 )
+from weighmaster.core.verify.manifest import Manifest
 from weighmaster.gather.credentials import token
 from weighmaster.gather.settings import Caps
 
@@ -86,6 +87,17 @@ async def test_the_manifest_digest_binds_names_and_contents(hub: Hub, gatherer_f
         for file, name in zip(evidence.files, [names[1], names[0], *names[2:]], strict=True)
     ]
     assert evidence.manifest_digest != content_digest(tuple(swapped))
+
+
+async def test_the_manifest_digest_is_the_one_that_verification_gives(
+    hub: Hub, gatherer_for: Start
+) -> None:
+    repository = hub.add(model(changes={"\u00e9/\U0001f600.txt": b"x", "a.b": b"", "a/b": b""}))
+    evidence = await gather(gatherer_for, hub, "hf://acme/model")
+    digests = {
+        name: hashlib.sha256(content).hexdigest() for name, content in repository.files.items()
+    }
+    assert evidence.manifest_digest == Manifest(digests).digest
 
 
 async def test_files_are_listed_over_all_pages(hub: Hub, gatherer_for: Start) -> None:
@@ -348,6 +360,16 @@ async def test_weights_beyond_the_cap_are_known_by_name_only(hub: Hub, gatherer_
         (1, Basis.ASSERTED), (1, Basis.FETCHED),
     ]  # fmt: skip
     assert evidence.lacks(GapReason.CONTENT_NOT_READ)
+
+
+async def test_headers_of_all_files_together_are_capped(hub: Hub, gatherer_for: Start) -> None:
+    wide = safetensors({f"layer.{number:06}.weight": [1] for number in range(5000)})
+    files = {f"{number}.safetensors": wide for number in range(4)}
+    hub.add(Repository("acme/wide", files, lfs=set(files)))
+    caps = Caps(headers=2 * len(wide))
+    evidence = await gather(gatherer_for, hub, "hf://acme/wide", caps=caps)
+    assert evidence.lacks(GapReason.CONTENT_NOT_READ)
+    assert evidence.complete
 
 
 async def test_a_malformed_weight_file_is_malformed_not_safe(hub: Hub, gatherer_for: Start) -> None:

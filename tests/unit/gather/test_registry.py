@@ -454,6 +454,28 @@ async def test_blobs_are_followed_to_storage_without_credentials(
     assert not [seen for seen in storage.seen if "Authorization" in seen.headers]
 
 
+async def test_storage_cannot_ask_for_the_registrys_credentials(
+    fake: FakeRegistry, stack: AsyncExitStack, gatherer_for: Start
+) -> None:
+    storage = await stack.enter_async_context(FakeRegistry())
+    storage.challenge = 'Bearer realm="{url}/token",service="x"'
+    modelpack(fake.contents(), FILES)
+
+    async def elsewhere(request: web.Request) -> web.StreamResponse | None:
+        target = f"http://{storage.address}{request.path}"
+        return (
+            web.Response(status=307, headers={"Location": target}) if "/blobs/" in target else None
+        )
+
+    fake.misbehave = elsewhere
+    gatherer = await gatherer_for(settings_for(fake.port, storage.port))
+    reference = references.parse(f"oci://{fake.address}/acme/model:v1")
+    result = await gatherer.resolve(reference, user_at(fake))
+    assert isinstance(result, Unavailable)
+    assert storage.seen
+    assert not storage.requests("/token")
+
+
 def descriptor(**changes: Any) -> dict[str, Any]:
     good = {"mediaType": "application/x.raw", "digest": f"sha256:{'0' * 64}", "size": 1}
     return {**good, **changes}
