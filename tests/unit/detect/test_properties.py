@@ -280,6 +280,12 @@ WORST = {
     "a long value in many arguments": lambda: deployment(
         image(VLLM, *["$(A)"] * 300_000, env=variables(A="x" * 16_000))
     ),
+    "a value no process could get, in a script of servers": lambda: deployment(
+        shell("vllm serve $A\n" * 10_000, env=variables(A="b" * 1_300_000))
+    ),
+    "a value just short enough, in a script of servers": lambda: deployment(
+        shell("vllm serve $A\n" * 10_000, env=variables(A="b" * 131_000))
+    ),
     "containers": lambda: deployment(
         *[container("vllm", "serve", f"a/b{n}") for n in range(30_000)]
     ),

@@ -8,6 +8,11 @@ from weighmaster.core.detect.context import Context
 from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.reading import Json, items, mapping, text
 
+MAX_ASSIGNED = 131_072
+"""Characters of a variable that is read: Linux passes no longer one (MAX_ARG_STRLEN)."""
+
+TOO_LONG = "a variable that is too long"
+
 MAX_VALUE = 16_384
 """Characters; references in references grow a value exponentially."""
 
@@ -62,8 +67,12 @@ class Environment:
         return (entry, "valueFrom" if name in self.origins else "value")
 
     def assign(self, name: str, value: str) -> None:
-        """Set a variable to a known value."""
+        """Set a variable to a known value, or to an unknown one if no process could get it."""
         self.version += 1
+        if len(value) > MAX_ASSIGNED:
+            self.values.pop(name, None)
+            self.origins[name] = TOO_LONG
+            return
         self.values[name] = value
         self.origins.pop(name, None)
 
@@ -167,6 +176,10 @@ def build(container: Mapping[str, Json], path: Path, around: Surroundings) -> En
                 _take(environment, name, mapping(variable["valueFrom"]), around)
                 continue
             value = text(value)
+        if len(value) > MAX_ASSIGNED:
+            values.pop(name, None)
+            origins[name] = TOO_LONG
+            continue
         values[name] = environment.expand(value) if "$" in value else value
         if origins:
             origins.pop(name, None)

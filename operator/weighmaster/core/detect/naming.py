@@ -55,6 +55,8 @@ def read(value: str, bare: str, place: Place) -> list[ModelReference]:
     value = value.strip()
     if not value:
         return []
+    if len(value) > references.MAX_LENGTH:
+        return [references.unresolved(value)]
     if references.is_repository_name(value) and bare != "path" and not _FOLDER.match(value):
         return [_hub(value, bare, place)]
     if "$" in value:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from weighmaster.core.evaluate.policies import Policy, PolicyKey
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.evaluate.subject import Subject, Workload
-from weighmaster.core.evaluate.verdict import Verdict
+from weighmaster.core.evaluate.verdict import NAMED_ELSEWHERE, PASS, Verdict
 from weighmaster.core.reasons import Reason
 from weighmaster.core.values import Action, ModelUse, Outcome
 
@@ -57,11 +57,20 @@ def evaluate(
     subjects = [Subject(use, workload, snapshot, now) for use in uses]
     findings: list[Finding] = []
     for policy, namespace_excluded in snapshot.applicable(workload.namespace):
-        if policy.scope.covers_workload(workload):
+        scope = policy.scope
+        if scope.any_workload or scope.covers_workload(workload):
             for subject in subjects:
-                if policy.scope.covers_use(subject, namespace_excluded=namespace_excluded):
-                    for name, check in policy.rules:
-                        findings.append(_judge(policy, name, check(subject), subject, now))
+                if scope.covers_use(subject, namespace_excluded=namespace_excluded):
+                    key, use = policy.key, subject.use
+                    elsewhere = subject.named_elsewhere
+                    for name, check, about_weights in policy.rules:
+                        verdict = NAMED_ELSEWHERE if elsewhere and about_weights else check(subject)
+                        if verdict is PASS:  # nearly all are, and this is the hot path
+                            findings.append(
+                                Finding(key, name, use, PASS.outcome, PASS.reason, "", Action.ALLOW)
+                            )
+                        else:
+                            findings.append(_judge(policy, name, verdict, subject, now))
     return findings
 
 

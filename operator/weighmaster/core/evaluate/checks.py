@@ -16,7 +16,6 @@ from weighmaster.core.evaluate.lineage import lineage_verdict
 from weighmaster.core.evaluate.selectors import Selector
 from weighmaster.core.evaluate.subject import Subject
 from weighmaster.core.evaluate.verdict import (
-    NAMED_ELSEWHERE,
     PASS,
     Check,
     Verdict,
@@ -41,18 +40,16 @@ def compile_rule(rule: rules.Rule) -> Check:
     if rule.expression:
         return _expression(rule.name, rule.expression)
     if rule.reference:
-        check = _reference(rule.reference)
-    elif rule.origin:
-        check = _origin(rule.origin)
-    elif rule.format:
-        check = _format(rule.format)
-    elif rule.signature:
-        check = signature_check(rule.signature)
-    elif rule.license:
-        check = license_check(rule.license)
-    else:
-        check = _needs_evidence(members[0])
-    return lambda subject: NAMED_ELSEWHERE if subject.named_elsewhere else check(subject)
+        return _reference(rule.reference)
+    if rule.origin:
+        return _origin(rule.origin)
+    if rule.format:
+        return _format(rule.format)
+    if rule.signature:
+        return signature_check(rule.signature)
+    if rule.license:
+        return license_check(rule.license)
+    return _needs_evidence(members[0])
 
 
 def _needs_evidence(member: str) -> Check:

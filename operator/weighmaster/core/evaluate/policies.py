@@ -1,7 +1,7 @@
 """Policies as stored, compiled once when they change. What cannot be used fails closed."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -57,6 +57,14 @@ class PolicyKey(Struct, frozen=True, order=True):
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
+class CompiledRule(NamedTuple):
+    """A rule ready for use. ``about_weights`` is false for rules about how they are loaded."""
+
+    name: str
+    check: Check
+    about_weights: bool
+
+
 class Policy(Struct, frozen=True):
     """A policy ready for use.
 
@@ -68,7 +76,7 @@ class Policy(Struct, frozen=True):
     scope: Scope
     action: Action
     on_unknown: Action
-    rules: tuple[tuple[str, Check], ...]
+    rules: tuple[CompiledRule, ...]
     publishers: frozenset[str] = frozenset()
     sandbox_profile: str | None = None
     problem: str | None = None
@@ -94,7 +102,10 @@ def compile_policy(stored: Mapping[str, Any]) -> Policy:
     try:
         typed = read_spec(stored)
         _require_sense(typed)
-        checks = tuple((rule.name, compile_rule(rule)) for rule in typed.rules)
+        checks = tuple(
+            CompiledRule(rule.name, compile_rule(rule), not (rule.code or rule.expression))
+            for rule in typed.rules
+        )
     except (msgspec.ValidationError, PolicyError) as error:
         return _unusable(key, spec if isinstance(spec, dict) else {}, str(error))
     action = ACTIONS[typed.enforcement.action]
@@ -177,7 +188,7 @@ def _unusable(key: PolicyKey, spec: Mapping[str, Any], problem: str) -> Policy:
         scope=Scope(match, exclude, key.namespace),
         action=action,
         on_unknown=action,
-        rules=(("(policy)", lambda _: verdict),),
+        rules=(CompiledRule("(policy)", lambda _: verdict, about_weights=False),),
         problem=problem,
     )
 

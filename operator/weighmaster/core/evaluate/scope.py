@@ -22,6 +22,7 @@ class Scope:
         "_objects",
         "_references",
         "_roles",
+        "any_workload",
         "backtracking",
     )
 
@@ -34,6 +35,8 @@ class Scope:
         self._references = tuple(Glob(glob) for glob in match.references)
         self._roles = frozenset(match.roles)
         self._exclude = _Exclusion(exclude)
+        self.any_workload = self._kinds is None and self._objects is None
+        """Whether every kind of object, with any labels, is matched."""
         globs = (*self._references, *map(Glob, exclude.references))
         self.backtracking = sum(glob.backtracking for glob in globs)
 
