@@ -221,6 +221,14 @@ def test_a_log_entry_that_is_missing_or_changed_is_refused(
     assert refusal(bundle, signer) in {R.NOT_LOGGED, R.UNTRUSTED_ROOT}
 
 
+@pytest.mark.parametrize("time", ["99999999999999999", "9223372036854775807"])
+def test_a_value_that_the_library_stumbles_over_is_malformed(
+    bundle: Json, signer: KeylessAuthority, time: str
+) -> None:
+    _entry(bundle)["integratedTime"] = time
+    assert refusal(bundle, signer) is R.MALFORMED
+
+
 def test_the_entry_of_another_signature_is_refused(
     instance: SigstoreInstance, bundle: Json, signer: KeylessAuthority
 ) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,6 +130,14 @@ def test_a_pipe_put_in_place_of_a_file_after_the_walk_is_not_waited_for(model: P
     assert reason(lambda: hash_files(files)) is R.CHANGED_WHILE_READING
 
 
+def test_a_pipe_put_in_place_of_an_empty_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    files = walk(tmp_path)
+    (tmp_path / "empty").unlink()
+    os.mkfifo(tmp_path / "empty")
+    assert reason(lambda: hash_files(files)) is R.CHANGED_WHILE_READING
+
+
 def test_a_link_put_in_place_of_a_file_after_the_walk_is_not_followed(model: Path) -> None:
     files = walk(model)
     (model / "other").write_bytes(MODEL["config.json"])
@@ -170,6 +179,23 @@ def test_the_first_failure_ends_all_threads(tmp_path: Path) -> None:
         if thread.name.startswith("hash"):
             thread.join(5)
     assert threading.active_count() == before
+
+
+def test_a_failure_ends_the_reading_of_a_large_file_too(tmp_path: Path) -> None:
+    size = 64 * BUFFER_BYTES
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(size)
+    gone = TreeFile("gone", tmp_path / "gone", size - 1, symlink=False)
+    counts: list[int] = []
+
+    def slow(count: int, _total: int) -> None:
+        counts.append(count)
+        time.sleep(0.01)
+
+    hashing = Hashing(2, slow)
+    files = [*walk(tmp_path), gone]
+    assert reason(lambda: hash_files(files, hashing=hashing)) is R.UNREADABLE
+    assert sum(counts) < size
 
 
 def test_a_name_that_is_not_utf8_is_refused(model: Path) -> None:
