@@ -534,18 +534,20 @@ async def test_a_file_of_another_commit_is_refused(hub: Hub, gatherer_for: Start
 async def test_weights_of_another_size_than_listed_are_refused(
     hub: Hub, gatherer_for: Start
 ) -> None:
-    hub.add(model())
+    repository = hub.add(model())
 
     async def answer(request: web.Request) -> web.StreamResponse | None:
-        if not request.path.endswith(".safetensors"):
+        name = request.path.rpartition("/")[2]
+        if not name.endswith(".safetensors"):
             return None
-        return web.Response(
-            status=206, body=safetensors(), headers={"Content-Range": "bytes 0-1/99999"}
-        )
+        content = repository.files[name]
+        longer = f"bytes 0-{len(content) - 1}/{len(content) + 1}"
+        return web.Response(status=206, body=content, headers={"Content-Range": longer})
 
     hub.misbehave = answer
     result = await refused(gatherer_for, hub, "hf://acme/model")
     assert result.reason is UnavailableReason.HOSTILE_ANSWER
+    assert "another size" in result.message
 
 
 async def test_an_outage_of_one_file_is_an_outage_not_a_gap(hub: Hub, gatherer_for: Start) -> None:

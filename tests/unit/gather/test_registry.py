@@ -24,8 +24,9 @@ from weighmaster.core.evidence import (
 )
 from weighmaster.errors import GatherError
 from weighmaster.gather import GatherSettings
+from weighmaster.gather.client import HttpClient
 from weighmaster.gather.credentials import NONE, Credential, Credentials
-from weighmaster.gather.registry import Place, place_of
+from weighmaster.gather.registry import Place, Registry, place_of
 from weighmaster.gather.settings import Caps, Timeouts
 
 FILES = {
@@ -411,6 +412,31 @@ async def test_a_token_server_must_be_https_at_a_public_address(
     assert result.reason in (
         UnavailableReason.HOSTILE_ANSWER, UnavailableReason.FORBIDDEN_ADDRESS,
     )  # fmt: skip
+
+
+async def test_an_identity_token_does_not_follow_a_redirect(
+    fake: FakeRegistry, gatherer_for: Start
+) -> None:
+    fake.challenge = BEARER
+    modelpack(fake.contents(), FILES)
+
+    async def moved(request: web.Request) -> web.StreamResponse | None:
+        if request.path != "/token":
+            return None
+        return web.Response(status=307, headers={"Location": f"http://evil.test:{fake.port}/steal"})
+
+    fake.misbehave = moved
+    identity = Credential(fake.address, "refresh", identity=True)
+    result = await refused(gatherer_for, fake, "acme/model:v1", Credentials((identity,)))
+    assert result.reason is UnavailableReason.HOSTILE_ANSWER
+    assert not fake.requests("/steal")
+
+
+async def test_a_public_registry_cannot_name_an_internal_host_as_its_token_server() -> None:
+    settings = GatherSettings(internal_hosts=frozenset({"vault.internal"}))
+    public = Registry(HttpClient(settings), Place("registry.example", "a/b", "v1"), NONE)
+    with pytest.raises(GatherError, match="internal host as its token server"):
+        await public._log_in('Bearer realm="https://vault.internal/token"')
 
 
 async def test_a_wrong_password_is_unauthorized_and_not_shown(
