@@ -17,7 +17,11 @@ class Repository:
     lfs: set[str] = field(default_factory=set)
     gated: bool = False
     revisions: dict[str, str] = field(default_factory=dict)
-    """Branches and tags, to commits."""
+    """Branches and tags (and ``refs/pr/N``), to commits."""
+    history: list[str] = field(default_factory=list)
+    """Older commits of ``main``, newest first. Any of them resolves."""
+    orphans: set[str] = field(default_factory=set)
+    """Commits that resolve although they are on no branch."""
 
     @property
     def commit(self) -> str:
@@ -29,6 +33,8 @@ class Repository:
     def resolve(self, revision: str) -> str | None:
         if revision in self.revisions:
             return self.revisions[revision]
+        if revision in {*self.history, *self.revisions.values(), *self.orphans}:
+            return revision
         return self.commit if revision in ("main", self.commit) else None
 
     def entry(self, name: str) -> dict[str, Any]:

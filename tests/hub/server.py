@@ -85,16 +85,21 @@ class Hub:
         return self._file(request, name.removeprefix("cdn/"), commit, unquote(file))
 
     def _api(self, request: web.Request, path: str) -> web.StreamResponse:
-        for verb in ("revision", "tree"):
+        for verb in ("revision", "tree", "commits"):
             name, found, rest = path.partition(f"/{verb}/")
             if found:
                 break
+        name = name.removesuffix("/refs")
         if name in self.renamed:
             target = request.raw_path.replace(name, self.renamed[name])
             return web.Response(status=307, headers={"Location": target})
         repository = self.repositories.get(name)
         if repository is None:
             return _error(401 if self.token else 404, "RepoNotFound")
+        if path.endswith("/refs"):
+            return self._refs(repository)
+        if verb == "commits":
+            return self._commits(request, repository)
         revision = unquote(rest)
         commit = repository.resolve(revision)
         if commit is None:
@@ -112,6 +117,20 @@ class Hub:
             "gated": "auto" if repository.gated else False,
         }
         return web.json_response(body, headers={"ETag": etag})
+
+    def _refs(self, repository: Repository) -> web.StreamResponse:
+        found = {"main": repository.commit, **repository.revisions}
+        targets = [{"name": name, "targetCommit": commit} for name, commit in found.items()]
+        proposals = [entry for entry in targets if entry["name"].startswith("refs/pr/")]
+        own = [entry for entry in targets if entry not in proposals]
+        return web.json_response({"branches": own, "tags": [], "pullRequests": proposals})
+
+    def _commits(self, request: web.Request, repository: Repository) -> web.StreamResponse:
+        everything = [repository.commit, *repository.history]
+        start, size = int(request.query["p"]) * 100, 100
+        headers = {"Link": '<x>; rel="next"'} if start + size < len(everything) else {}
+        chosen = everything[start : start + size]
+        return web.json_response([{"id": commit} for commit in chosen], headers=headers)
 
     def _tree(self, request: web.Request, repository: Repository) -> web.StreamResponse:
         names = sorted(repository.files)

@@ -111,6 +111,9 @@ class GapReason(StrEnum):
     """Whether signatures exist could not be found out."""
     PLATFORMS_NOT_READ = "PlatformsNotRead"
     """An index has manifests that were not looked into."""
+    COMMIT_NOT_ON_BRANCH = "CommitNotOnBranch"
+    """The commit was not found on a branch or tag: it may be a pull request's, which anybody may
+    have written, although it is served under the repository's name."""
     LINEAGE_INCOMPLETE = "LineageIncomplete"
     """More base models are named than are listed here, or some cannot be read as references."""
 

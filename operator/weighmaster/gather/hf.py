@@ -25,6 +25,7 @@ from weighmaster.errors import GatherError
 from weighmaster.gather.answers import decode, decode_object, hostile, succeeded
 from weighmaster.gather.client import Answer, HttpClient, Request
 from weighmaster.gather.credentials import Credential, Credentials
+from weighmaster.gather.hf_history import History
 from weighmaster.gather.names import safe_name
 from weighmaster.gather.remote import RemoteFile
 from weighmaster.gather.survey import Entry, survey
@@ -69,8 +70,16 @@ class HuggingFace:
         credential = credentials.for_url(self._endpoint)
         head = await self._resolve(asked, reference.revision or "main", credential, known)
         resolved = references.hugging_face(head.repository, head.commit, reference.file)
+        proposed, standing = await self._standing(reference, head, credential)
         if known is not None and known.resolved == resolved.canonical:
-            return structs.replace(known, validator=head.validator, gated=head.gated)
+            kept = [gap for gap in known.gaps if gap.reason != GapReason.COMMIT_NOT_ON_BRANCH]
+            return structs.replace(
+                known,
+                validator=head.validator,
+                gated=head.gated,
+                proposed=proposed,
+                gaps=(*kept, *standing),
+            )
         entries, gaps = await self._list(head, credential)
         store = _Store(self._client, self._endpoint, head, credential)
         found = await survey(entries, store, self._client.settings.caps)
@@ -81,13 +90,29 @@ class HuggingFace:
             signatures=found.signatures,
             card=found.card,
             content=found.content,
-            gaps=(*gaps, *found.gaps),
+            gaps=(*gaps, *found.gaps, *standing),
             renamed=fold(f"hf://{head.repository}") != fold(reference.location),
-            proposed=(reference.revision or "").startswith("refs/pr/"),
+            proposed=proposed,
             gated=head.gated,
             manifest_digest=None if gaps else content_digest(found.files),
             validator=head.validator,
         )
+
+    async def _standing(
+        self, reference: ModelReference, head: _Head, credential: Credential | None
+    ) -> tuple[bool, tuple[Gap, ...]]:
+        """Whether the content is only proposed; for a commit, its history has to say."""
+        revision = reference.revision or "main"
+        if not _COMMIT.match(revision):
+            return revision.startswith("refs/pr/"), ()
+        template = Request(
+            url=_join(self._endpoint, f"/api/models/{head.repository}"),
+            limit=self._client.settings.caps.answer,
+            accept="application/json",
+            credential=credential,
+            bucket=API,
+        )
+        return await History(self._client, template).standing(head.commit)
 
     async def _resolve(
         self, asked: str, revision: str, credential: Credential | None, known: Evidence | None

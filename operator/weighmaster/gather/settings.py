@@ -33,6 +33,8 @@ class Caps(Struct, frozen=True, kw_only=True):
     answer: int = 32 * MIB
     """One page or document of an API, a manifest, a token."""
     listing_pages: int = 64
+    history_pages: int = 5
+    """Pages of a repository's history that are looked through for a commit."""
     files: int = 50_000
     """Number of files in a listing; beyond it, it is incomplete."""
     fetched_file: int = 12 * MIB

@@ -55,6 +55,7 @@ FORMATS = {
     "an array": (b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'shape': (1,)}", "numpy"),
     "an array of objects": (b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'shape': (1,)}", "pickle"),
     "tflite": (b"\x1c\x00\x00\x00TFL3" + bytes(50), "tflite"),
+    "onnx": (b"\x08\x08\x12\x07pytorch\x1a\x052.4.0:\x90", "onnx"),
     "7z": (b"7z\xbc\xaf\x27\x1c" + bytes(50), "7z"),
     "gzip": (b"\x1f\x8b" + bytes(50), "compressed"),
     "tar": (tar(), "tar"),

@@ -133,6 +133,79 @@ async def test_a_pull_request_is_resolved_and_marked_as_proposed(
     assert "/revision/refs%2Fpr%2F7" in hub.seen[0].path
 
 
+PROPOSED = "e" * 40
+
+
+async def test_the_commit_of_a_pull_request_is_marked_as_proposed(
+    hub: Hub, gatherer_for: Start
+) -> None:
+    """Anybody may open one, and the hub serves its commit under the repository's name."""
+    repository = hub.add(model())
+    repository.revisions["refs/pr/7"] = PROPOSED
+    evidence = await gather(gatherer_for, hub, f"hf://acme/model@{PROPOSED}")
+    assert evidence.proposed
+
+
+async def test_a_commit_that_is_on_no_branch_is_said_to_be_so(
+    hub: Hub, gatherer_for: Start
+) -> None:
+    hub.add(model()).orphans.add(PROPOSED)
+    evidence = await gather(gatherer_for, hub, f"hf://acme/model@{PROPOSED}")
+    assert not evidence.proposed
+    assert evidence.lacks(GapReason.COMMIT_NOT_ON_BRANCH)
+
+
+@pytest.mark.parametrize("back", [0, 150, 399])
+async def test_a_commit_of_the_recent_history_is_the_publishers(
+    hub: Hub, gatherer_for: Start, back: int
+) -> None:
+    repository = hub.add(model())
+    repository.history = [f"{number:040x}" for number in range(400)]
+    evidence = await gather(gatherer_for, hub, f"hf://acme/model@{repository.history[back]}")
+    assert not evidence.proposed
+    assert not evidence.gaps
+
+
+async def test_a_history_without_end_is_not_looked_through(hub: Hub, gatherer_for: Start) -> None:
+    repository = hub.add(model())
+    repository.history = [f"{number:040x}" for number in range(5000)]
+    evidence = await gather(gatherer_for, hub, f"hf://acme/model@{repository.history[-1]}")
+    assert evidence.lacks(GapReason.COMMIT_NOT_ON_BRANCH)
+    assert len(hub.requests("/commits/")) == 5
+
+
+async def test_a_mirror_without_history_leaves_the_standing_of_a_commit_open(
+    hub: Hub, gatherer_for: Start
+) -> None:
+    repository = hub.add(model())
+
+    async def mirror(request: web.Request) -> web.StreamResponse | None:
+        missing = request.path.endswith("/refs") or "/commits/" in request.path
+        return web.Response(status=404) if missing else None
+
+    hub.misbehave = mirror
+    evidence = await gather(gatherer_for, hub, f"hf://acme/model@{repository.commit}")
+    assert evidence.lacks(GapReason.COMMIT_NOT_ON_BRANCH)
+    assert evidence.complete
+
+
+async def test_a_proposal_that_was_merged_is_one_no_longer_when_asked_again(
+    hub: Hub, gatherer_for: Start
+) -> None:
+    repository = hub.add(model())
+    repository.revisions["refs/pr/7"] = PROPOSED
+    gatherer = await gatherer_for(settings_for(hub))
+    reference = references.parse(f"hf://acme/model@{PROPOSED}")
+    before = await gatherer.resolve(reference)
+    repository.history.insert(0, PROPOSED)
+    after = await gatherer.resolve(reference, refresh=True)
+    assert isinstance(before, Evidence)
+    assert isinstance(after, Evidence)
+    assert before.proposed
+    assert not after.proposed
+    assert len(hub.requests("/tree/")) == 1
+
+
 @pytest.mark.parametrize("name", ["a" * 40, "A" * 40])
 async def test_a_branch_that_is_named_like_a_commit_is_refused(
     hub: Hub, gatherer_for: Start, name: str

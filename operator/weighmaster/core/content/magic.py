@@ -50,6 +50,12 @@ _TEXT_PICKLE = re.compile(
 """Protocols 0 and 1 have no magic: a global by name and what is done with it, or a container put
 into the memo. (A vocabulary may well begin with lines such as ``cat`` and ``dog``.)"""
 
+_ONNX = re.compile(
+    rb"\x08[\x01-\x1e](?:\x12[\x00-\x40][\x20-\x7e]|\x3a[\x80-\xff]|\x42[\x00-\x7f]\x0a)"
+)
+"""A ModelProto has no magic: field 1 is a small version, then the producer's name, the graph or
+the operator sets (onnx.proto)."""
+
 _NUMPY_OBJECT = re.compile(rb"""\|O|['"]O\d*['"]""")
 
 
@@ -114,6 +120,8 @@ def _by_magic(head: bytes, size: int) -> str | None:
             return name
     if looks_like_safetensors(head, size):
         return "safetensors"
+    if _ONNX.match(head):
+        return "onnx"
     return "pickle" if _TEXT_PICKLE.match(head) else None
 
 
