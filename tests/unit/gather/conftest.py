@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from tests.hub.fake_registry import FakeRegistry
 from tests.hub.server import Hub
 from weighmaster.gather import Gatherer, GatherSettings
+from weighmaster.gather.addresses import Lookup
+from weighmaster.gather.client import HttpClient
 from weighmaster.gather.pace import Clock
 from weighmaster.gather.settings import Timeouts
 
@@ -80,6 +83,20 @@ def gatherer_for(stack: AsyncExitStack, time: FakeTime) -> Start:
         return await stack.enter_async_context(gatherer)
 
     return start
+
+
+@pytest.fixture
+def client_for(stack: AsyncExitStack, time: FakeTime) -> Any:
+    async def start(settings: GatherSettings, names: Lookup = lookup) -> HttpClient:
+        client = HttpClient(settings, clock=time.clock, lookup=names, jitter=lambda: 1.0)
+        return await stack.enter_async_context(client)
+
+    return start
+
+
+@pytest.fixture
+async def fake(stack: AsyncExitStack) -> FakeRegistry:
+    return await stack.enter_async_context(FakeRegistry())
 
 
 def pytest_configure(config: pytest.Config) -> None:

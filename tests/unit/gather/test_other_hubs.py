@@ -13,7 +13,7 @@ from tests.hub.artifacts import DOCKER_MANIFEST
 from tests.hub.fake_registry import FakeRegistry
 from tests.hub.repositories import CARD, gguf, safetensors
 from tests.hub.server import Hub, ranged
-from tests.unit.gather import test_registry
+from tests.unit.gather import registries
 from tests.unit.gather.conftest import Start, settings_for
 from weighmaster.core import references
 from weighmaster.core.evidence import (
@@ -219,7 +219,7 @@ async def test_ollama_models_are_files_in_a_registry(
         DOCKER_MANIFEST,
     )
     endpoint = {"ollama": f"http://{fake.address}"}
-    gatherer = await gatherer_for(test_registry.settings_for(fake.port, endpoints=endpoint))
+    gatherer = await gatherer_for(registries.settings_for(fake.port, endpoints=endpoint))
     found = await gatherer.resolve(references.parse(name))
     assert isinstance(found, Evidence), found
     assert found.resolved == f"ollama://registry.ollama.ai/{repository}@{top['digest']}"
@@ -236,7 +236,7 @@ async def test_an_ollama_name_may_lead_to_another_registry(
     fake = await stack.enter_async_context(FakeRegistry())
     contents = fake.contents("Acme/Model-GGUF")
     contents.artifact([contents.blob(gguf({}), "application/vnd.ollama.image.model")], "Q4_K_M")
-    gatherer = await gatherer_for(test_registry.settings_for(fake.port))
+    gatherer = await gatherer_for(registries.settings_for(fake.port))
     name = f"ollama://{fake.address}/Acme/Model-GGUF:Q4_K_M"
     found = await gatherer.resolve(references.parse(name))
     assert isinstance(found, Evidence), found
@@ -244,5 +244,5 @@ async def test_an_ollama_name_may_lead_to_another_registry(
 
 @pytest.mark.parametrize("name", ["ollama://a/b/c/d", "ollama://m:t?x", "ollama:// "])
 async def test_what_is_no_ollama_name_is_refused(gatherer_for: Start, name: str) -> None:
-    gatherer = await gatherer_for(test_registry.settings_for())
+    gatherer = await gatherer_for(registries.settings_for())
     assert isinstance(await gatherer.resolve(references.parse(name)), Unavailable)

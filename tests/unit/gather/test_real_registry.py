@@ -5,7 +5,7 @@ import pytest
 from tests.hub.artifacts import Contents, modelpack
 from tests.hub.registry import Registry
 from tests.unit.gather.conftest import Start
-from tests.unit.gather.test_registry import FILES, settings_for
+from tests.unit.gather.registries import FILES, settings_for
 from weighmaster.core import references
 from weighmaster.core.evidence import Evidence, SignatureKind, Unavailable, UnavailableReason
 
