@@ -19,7 +19,8 @@ from tests.controlplane.polling import eventually
 from weighmaster.admission.registration import configurations
 
 ROOT = Path(__file__).parents[2]
-EXEMPT_NAMESPACES = ("kube-system", "weighmaster-system")
+SYSTEM_NAMESPACE = "weighmaster-system"
+EXEMPT_NAMESPACES = ("kube-system", SYSTEM_NAMESPACE)
 READY_WITHIN = 30.0
 
 
@@ -108,6 +109,7 @@ class Installation:
         self.control_plane.kubectl(
             *("wait", "--for=condition=Established", "--timeout=20s"), "-f", str(ROOT / "crds")
         )
+        self.control_plane.kubectl("create", "namespace", SYSTEM_NAMESPACE)
         try:
             self.webhook.start()
             self.controller.start()

@@ -1,8 +1,17 @@
-"""The controller role: what runs in its process, and in which order it starts and stops."""
+"""The controller role: what runs in its process, and in which order it starts and stops.
 
-from prometheus_client import CollectorRegistry
+Everything that writes runs only while the process holds the Lease; a second replica waits for it.
+"""
+
+import asyncio
+import signal
+
+import structlog
+from prometheus_client import CollectorRegistry, Gauge
 
 from weighmaster.cluster.client import ApiClient
+from weighmaster.cluster.lease import Lease, Process
+from weighmaster.errors import LeaseLostError
 from weighmaster.gather.service import Gatherer
 from weighmaster.handlers.controller import StatusReconciler, register
 from weighmaster.handlers.operator import new_registry, new_settings, run_operator
@@ -13,27 +22,52 @@ from weighmaster.records.keeper import RecordKeeper
 from weighmaster.records.material import NamespaceMaterial
 from weighmaster.telemetry import StoreMetrics
 
+LEASE = "weighmaster-controller"
+
+_log = structlog.get_logger()
+
 
 async def run_controller(settings: ControllerSettings) -> None:
-    """Reconcile, gather and verify until told to stop."""
+    """Reconcile, gather and verify until told to stop, while holding the Lease."""
     registry = CollectorRegistry()
+    leading = Gauge("weighmaster_leader", "Whether this replica leads: 1 or 0.", registry=registry)
     async with ApiClient() as client, Gatherer(settings.gather) as gatherer:
         metrics = StoreMetrics(registry)
         statuses = StatusReconciler(client, metrics)
-        keeper = RecordKeeper(
-            client, gatherer, NamespaceMaterial(client, settings.namespace), metrics
-        )
-        health = HealthServer(
-            registry,
-            lambda: statuses.not_ready() or keeper.not_ready(),
-            settings.health_host,
-            settings.health_port,
-        )
-        handlers = new_registry()
-        register(handlers, statuses)
-        await health.start()
-        try:
+        material = NamespaceMaterial(client, settings.namespace)
+        keeper = RecordKeeper(client, gatherer, material, metrics)
+        process = Process(on_change=lambda leads: leading.set(int(leads)))
+        lease = Lease(client, settings.namespace, LEASE, process=process)
+
+        def not_ready() -> str | None:
+            """A replica that waits for the Lease is as ready as it can be."""
+            return (statuses.not_ready() or keeper.not_ready()) if lease.leading else None
+
+        async def lead() -> None:
+            handlers = new_registry()
+            register(handlers, statuses)
             async with kept_running(statuses.run(), keeper.run()):
                 await run_operator(handlers, new_settings())
+
+        health = HealthServer(registry, not_ready, settings.health_host, settings.health_port)
+        await health.start()
+        async def candidate() -> None:
+            """Lead whenever it is our turn; what was lost in an outage may be won again."""
+            while True:
+                try:
+                    await lease.run(lead)
+                except LeaseLostError as error:
+                    _log.warning("no longer leading", error=str(error))
+                else:
+                    return
+
+        waiting = asyncio.create_task(candidate(), name="lead")
+        # Until kopf, once it runs, puts its own handlers in place.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, waiting.cancel)
+        try:
+            await asyncio.wait([waiting])
+            if not waiting.cancelled():
+                waiting.result()
         finally:
             await health.stop()
