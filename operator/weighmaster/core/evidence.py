@@ -58,6 +58,8 @@ class UnavailableReason(StrEnum):
     """The revision looks like a commit, but the hub resolves it to another one."""
     FORBIDDEN_ADDRESS = "ForbiddenAddress"
     """The host is, or resolves to, an address that is not public and not configured."""
+    FAILED = "Failed"
+    """Gathering failed by a fault of its own; the controller's log says where."""
     UNSUPPORTED_SCHEME = "UnsupportedScheme"
     """Nothing can be fetched for this scheme; people state the facts in a ModelRecord instead."""
 

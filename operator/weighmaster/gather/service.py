@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import sys
+import traceback
 from collections import OrderedDict
 from types import TracebackType
 from typing import Protocol, Self
@@ -182,6 +183,11 @@ class Gatherer:
             return self._unavailable(reference, error)
         except GatherError as error:
             return self._unavailable(reference, error)
+        except Exception as error:  # noqa: BLE001 - one model must not end the gathering of all
+            # Where, not what: the text of an exception may hold a token or a whole answer.
+            _log.error("gathering failed", reference=reference.canonical, where=_where(error))
+            fault = GatherError(UnavailableReason.FAILED, "gathering failed; see the log")
+            return self._unavailable(reference, fault)
         return self._dated(reference, evidence)
 
     def _dated(self, reference: ModelReference, evidence: Evidence) -> Evidence:
@@ -234,6 +240,15 @@ def holding_of(failure: Unavailable, holding: Holding) -> float:
         UnavailableReason.RATE_LIMITED: holding.unreachable,
     }
     return max(times.get(failure.reason, holding.refused), failure.retry_after or 0.0)
+
+
+def _where(error: BaseException) -> str:
+    """The type of an exception and the line that raised it; the first one of a group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    line = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
+    return f"{type(error).__name__} at {line}"
 
 
 def _share(text: str) -> float:

@@ -92,12 +92,14 @@ class Survey(Struct, frozen=True, kw_only=True):
 
 
 class _Found(Struct, frozen=True):
-    """What one fetched file gave; ``content`` is kept for few."""
+    """What one fetched file gave. Its bytes are kept only if it is a signature."""
 
-    entry: Entry
     sha256: str
     examined: Examined
-    content: bytes | None
+    signature: bytes | None = None
+    card: CardFacts | None = None
+    config: ConfigFacts | None = None
+    gaps: tuple[Gap, ...] = ()
 
 
 async def survey(entries: Sequence[Entry], store: Store, caps: Caps) -> Survey:
@@ -115,8 +117,7 @@ async def survey(entries: Sequence[Entry], store: Store, caps: Caps) -> Survey:
     examinations = [
         Examination(entry.name, entry.size, _examined(entry, found, probes)) for entry in entries
     ]
-    # In a thread: configurations of many megabytes would hold up everything else.
-    card, configs, read_gaps = await asyncio.to_thread(_documents, found)
+    card, configs, read_gaps = _documents(found)
     content, content_gaps = summarise(examinations, configs)
     card, header_gaps = complete_card(card, examinations)
     return Survey(
@@ -195,16 +196,23 @@ async def _fetch(entry: Entry, store: Store, caps: Caps) -> _Found:
             UnavailableReason.HOSTILE_ANSWER,
             f"{entry.name[:256]}: the bytes are not those that the listing names",
         )
-    examined = await _examine(entry, content, caps)
-    kept = content if purpose_of(entry.name) in _KEPT else None
-    return _Found(entry, digest, examined, kept)
+    if len(content) > PARSED_IN_PLACE:  # or it would hold up everything else in this process
+        return await asyncio.to_thread(_look_into, entry, digest, content, caps)
+    return _look_into(entry, digest, content, caps)
 
 
-async def _examine(entry: Entry, content: bytes, caps: Caps) -> Examined:
-    reader = examine(entry.size, limit=caps.header)
-    if len(content) > PARSED_IN_PLACE:
-        return await asyncio.to_thread(run, reader, content)
-    return run(reader, content)
+def _look_into(entry: Entry, digest: str, content: bytes, caps: Caps) -> _Found:
+    found = _Found(digest, run(examine(entry.size, limit=caps.header), content))
+    purpose = purpose_of(entry.name)
+    if purpose is FilePurpose.SIGNATURE:
+        return structs.replace(found, signature=content)
+    if purpose is FilePurpose.CARD:
+        card, gaps = read_card(entry.name, content)
+        return structs.replace(found, card=card, gaps=gaps)
+    if purpose is FilePurpose.CONFIG:
+        config, gaps = read_config(entry.name, content)
+        return structs.replace(found, config=config, gaps=gaps)
+    return found
 
 
 async def _probe(entry: Entry, store: Store, caps: Caps, allowance: Allowance) -> Examined | None:
@@ -239,9 +247,9 @@ def _examined(
 
 def _signatures(found: Mapping[str, _Found]) -> tuple[SignatureBundle, ...]:
     return tuple(
-        SignatureBundle(kind=kind_of(name, file.content), content=file.content, source=name)
+        SignatureBundle(kind=kind_of(name, file.signature), content=file.signature, source=name)
         for name, file in sorted(found.items())
-        if file.content is not None and purpose_of(name) is FilePurpose.SIGNATURE
+        if file.signature is not None
     )
 
 
@@ -255,20 +263,10 @@ def kind_of(name: str, content: bytes) -> SignatureKind:
 def _documents(
     found: Mapping[str, _Found],
 ) -> tuple[CardFacts, list[tuple[str, ConfigFacts]], list[Gap]]:
-    card = CardFacts()
-    configs: list[tuple[str, ConfigFacts]] = []
-    gaps: list[Gap] = []
-    for name, file in sorted(found.items()):
-        if file.content is None:
-            continue
-        purpose = purpose_of(name)
-        if purpose is FilePurpose.CARD:
-            card, card_gaps = read_card(name, file.content)
-            gaps += card_gaps
-        elif purpose is FilePurpose.CONFIG:
-            facts, config_gaps = read_config(name, file.content)
-            configs.append((name, facts))
-            gaps += config_gaps
+    ordered = sorted(found.items())
+    card = next((file.card for _, file in ordered if file.card is not None), CardFacts())
+    configs = [(name, file.config) for name, file in ordered if file.config is not None]
+    gaps = [gap for _, file in ordered for gap in file.gaps]
     if not card.base_models:
         card, adapter_gaps = _from_adapters(card, configs)
         gaps += adapter_gaps

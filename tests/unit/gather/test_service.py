@@ -224,6 +224,23 @@ async def test_a_gathering_that_takes_too_long_is_an_outage(hub: Hub, gatherer_f
     assert result.reason is UnavailableReason.UNREACHABLE
 
 
+async def test_a_fault_of_our_own_ends_one_gathering_and_shows_nothing(
+    hub: Hub, gatherer_for: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Faulty:
+        async def gather(self, *_: object) -> Evidence:
+            raise RuntimeError("hunter2")
+
+    gatherer = await gatherer_for(settings_for(hub))
+    gatherer._sources["hf"] = Faulty()
+    result = await gatherer.resolve(MOVING)
+    assert isinstance(result, Unavailable)
+    assert result.reason is UnavailableReason.FAILED
+    printed = capsys.readouterr().out
+    assert "RuntimeError at" in printed
+    assert "hunter2" not in printed + result.message
+
+
 async def test_closing_ends_what_is_under_way(hub: Hub) -> None:
     started = asyncio.Event()
 
