@@ -75,6 +75,10 @@ def _take(store: PolicyStore, document: Document) -> bool:
         raise PolicyError(f"{where}: half a surrogate pair is no text")
     if not isinstance(value, dict):
         raise PolicyError(f"{where}: not a Kubernetes object")
+    items = value.get("items")
+    if str(value.get("kind")).endswith("List") and isinstance(items, list):
+        parts = [Document(document.file, document.index, document.line, item) for item in items]
+        return bool(sum(_take(store, part) for part in parts))
     version, kind = str(value.get("apiVersion")), str(value.get("kind"))
     if version.startswith(f"{GROUP}/") and (version != API_VERSION or kind not in _OURS):
         raise PolicyError(f"{where}: there is no {kind} in {version}, only in {GROUP}/{VERSION}")

@@ -42,6 +42,11 @@ def configure_logging(level: str) -> None:
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
 
 
+def silence_logging() -> None:
+    """Log nothing: a command for people says on its own what there is to say."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
 class AdmissionMetrics:
     """Metrics of the webhook.
 

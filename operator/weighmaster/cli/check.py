@@ -1,44 +1,21 @@
 """``weighmaster check``: the decisions that admission would make, offline."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
-from msgspec import Struct
 from rich.console import Console
 
+from weighmaster.cli.deciding import Checked, check_files
 from weighmaster.cli.table import Row, decisions_table
-from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.values import Action
-from weighmaster.errors import ManifestError
-from weighmaster.manifests import Document, read_files
-from weighmaster.pipeline import AdmissionRequest, Operation, Review, Stage, review
-from weighmaster.policy_files import FileStore, is_unicode
 
-VIOLATIONS, BAD_INPUT = 1, 2
-"""Exit codes."""
+VIOLATIONS = 1
+"""Exit code when something would be refused."""
 
 _ACTIONS = {action.label.lower(): action for action in Action if action is not Action.ALLOW}
-
-
-class Checked(Struct, frozen=True):
-    """The answer for one object of one file."""
-
-    file: str
-    kind: str
-    namespace: str
-    name: str
-    answer: Review
-
-    @property
-    def action(self) -> Action:
-        """The decision; a refusal that no policy is behind is a denial."""
-        if self.answer.decision is not None:
-            return self.answer.decision.action
-        return Action.ALLOW if self.answer.response.allowed else Action.DENY
 
 
 @click.command()
@@ -81,66 +58,16 @@ def check(
 
     Exit codes: 0 clean, 1 violations, 2 bad input.
     """
-    documents = list(read_files([*files, *more_files]))
-    broken = [error for document in documents if (error := _error(document)) is not None]
-    for error in broken:
-        click.echo(f"weighmaster: {error}", err=True)
-    values = [
-        (document.file, each)
-        for document in documents
-        if _error(document) is None
-        for each in _objects(document.value)
-    ]
-    namespaces = [value for _, value in values if value.get("kind") == "Namespace"]
-    snapshot = FileStore(policies, namespaces).snapshot()
-    checked = list(_check(values, namespace, snapshot))
+    result = check_files([*files, *more_files], policies, namespace)
     if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode([_row(each) for each in checked])))
+        click.echo(
+            msgspec.json.format(msgspec.json.encode([_row(each) for each in result.checked]))
+        )
     else:
-        _print_table(checked)
-    if broken:
-        raise SystemExit(BAD_INPUT)
-    if any(each.action >= _ACTIONS[fail_on] for each in checked):
+        _print_table(result.checked)
+    result.raise_for_broken()
+    if any(each.action >= _ACTIONS[fail_on] for each in result.checked):
         raise SystemExit(VIOLATIONS)
-
-
-def _check(
-    values: Iterable[tuple[str, Mapping[str, Any]]], namespace: str, snapshot: Snapshot
-) -> Iterator[Checked]:
-    now = datetime.now(UTC)
-    for file, value in values:
-        metadata = value.get("metadata")
-        fields = metadata if isinstance(metadata, dict) else {}
-        where = str(fields.get("namespace") or namespace)
-        request = AdmissionRequest(
-            stage=Stage.VALIDATE,
-            operation=Operation.CREATE,
-            subresource="",
-            namespace=where,
-            name="",
-            document=value,
-        )
-        name = str(fields.get("name") or fields.get("generateName") or "")
-        answer = review(request, snapshot, now)
-        yield Checked(file, str(value.get("kind") or ""), where, name, answer)
-
-
-def _error(document: Document) -> ManifestError | None:
-    if document.error is None and not is_unicode(document.value):
-        return ManifestError(
-            document.file, document.index, document.line, "half a surrogate pair is no text"
-        )
-    return document.error
-
-
-def _objects(value: object) -> Iterator[Mapping[str, Any]]:
-    if not isinstance(value, dict):
-        return
-    items = value.get("items")
-    if str(value.get("kind")).endswith("List") and isinstance(items, list):
-        yield from (item for item in items if isinstance(item, dict))
-    else:
-        yield value
 
 
 def _row(checked: Checked) -> dict[str, Any]:

@@ -1,14 +1,12 @@
 """``weighmaster controller``: the role that reconciles our resources and gathers evidence."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import click
 import uvloop
 
-from weighmaster.errors import SettingsError
-from weighmaster.gather.settings import GatherSettings
+from weighmaster.cli.gathering import gather_settings, gathering_options
 from weighmaster.handlers.role import run_controller
 from weighmaster.handlers.settings import ControllerSettings
 from weighmaster.telemetry import configure_logging
@@ -32,31 +30,7 @@ _DEFAULTS = ControllerSettings()
     show_default=True,
     help="Weighmaster's own namespace, with the secrets that policies name.",
 )
-@click.option(
-    "--endpoint",
-    "endpoints",
-    multiple=True,
-    metavar="SCHEME=URL",
-    help="A mirror in place of a hub, such as hf=https://hub.bank.example. May be repeated.",
-)
-@click.option(
-    "--internal-host",
-    "internal_hosts",
-    multiple=True,
-    help="A host that may have a private address, HOST or HOST:PORT. May be repeated.",
-)
-@click.option(
-    "--plain-http-host",
-    "plain_http_hosts",
-    multiple=True,
-    help="A host to speak to without TLS, HOST or HOST:PORT. May be repeated.",
-)
-@click.option("--proxy", help="Proxy for everything but internal hosts, a URL.")
-@click.option(
-    "--ca-file",
-    type=click.Path(path_type=Path),
-    help="Certificates to trust besides the system's, PEM.",
-)
+@gathering_options
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -78,27 +52,7 @@ def controller(
         health_port=health_port,
         namespace=namespace,
         log_level=log_level,
-        gather=_gather_settings(**gathering),
+        gather=gather_settings(**gathering),
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run_controller(settings))
-
-
-def _gather_settings(
-    endpoints: tuple[str, ...] = (),
-    internal_hosts: tuple[str, ...] = (),
-    plain_http_hosts: tuple[str, ...] = (),
-    proxy: str | None = None,
-    ca_file: Path | None = None,
-) -> GatherSettings:
-    pairs = [endpoint.partition("=") for endpoint in endpoints]
-    for scheme, _, url in pairs:
-        if not scheme or not url:
-            raise SettingsError("endpoint: must be SCHEME=URL, such as hf=https://hub.example")
-    return GatherSettings(
-        endpoints={scheme: url for scheme, _, url in pairs},
-        internal_hosts=frozenset(internal_hosts),
-        plain_http_hosts=frozenset(plain_http_hosts),
-        proxy=proxy,
-        ca_file=ca_file,
-    )

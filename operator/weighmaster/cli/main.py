@@ -13,6 +13,8 @@ COMMANDS = {
     "controller": "Run the controller (kopf) in a cluster.",
     "crds": "Print or check the custom resource definitions.",
     "detect": "Show which model weights manifests load.",
+    "explain": "Show how a decision comes about, rule by rule.",
+    "inspect": "Gather evidence about a model and show it.",
     "verify": "Verify the signature of a model on disk.",
     "webhook": "Serve admission over HTTPS.",
 }

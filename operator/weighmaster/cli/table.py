@@ -10,7 +10,7 @@ from rich.table import Table
 from weighmaster.core.values import Action
 from weighmaster.pipeline import Review
 
-_COLOURS = {
+COLOURS = {
     Action.ALLOW: "green",
     Action.AUDIT: "cyan",
     Action.WARN: "yellow",
@@ -33,7 +33,7 @@ def decisions_table(rows: Iterable[Row]) -> Table:
     for column in ("workload", "models", "decision", "why"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        colour = _COLOURS[row.action]
+        colour = COLOURS[row.action]
         table.add_row(
             escape(row.workload),
             escape("\n".join(models(row.answer))),

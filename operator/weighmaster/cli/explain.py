@@ -1,0 +1,123 @@
+"""``weighmaster explain``: the whole trace of a decision, for one object after another."""
+
+from pathlib import Path
+
+import click
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from weighmaster.cli.deciding import Checked, check_files
+from weighmaster.cli.table import COLOURS
+from weighmaster.core.evaluate.records import record_key
+from weighmaster.core.evaluate.snapshot import Snapshot
+from weighmaster.core.values import ModelUse, Outcome, Setting
+
+_OUTCOMES = {
+    Outcome.PASS: "[green]pass[/green]",
+    Outcome.FAIL: "[red]fail[/red]",
+    Outcome.ERROR: "[yellow]error[/yellow]",
+    Outcome.SKIP: "[cyan]skip[/cyan]",
+    Outcome.WARN: "[yellow]warn[/yellow]",
+}
+
+
+@click.command()
+@click.option(
+    "-f", "--file", "files", multiple=True, required=True, help="Manifests; - is standard input."
+)
+@click.option(
+    "-p",
+    "--policies",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Policies, publishers, exceptions, records and namespaces: files or folders.",
+)
+@click.option(
+    "-n", "--namespace", default="default", show_default=True, help="For objects without one."
+)
+@click.argument("more_files", nargs=-1)
+def explain(
+    files: tuple[str, ...], policies: tuple[Path, ...], namespace: str, more_files: tuple[str, ...]
+) -> None:
+    """Show how a decision comes about, rule by rule.
+
+    For every object: which models it uses and which field says so, what is known about each, and
+    every rule of every policy that matches, with its outcome and why. Evidence comes from
+    ModelRecords among the files, such as `kubectl get modelrecords -o yaml` writes them.
+    """
+    console = Console()
+    result = check_files([*files, *more_files], policies, namespace)
+    shown = 0
+    for checked in result.checked:
+        if checked.answer.decision is not None:
+            shown += 1
+            console.print(_tree(checked, result.snapshot))
+            console.print(_rules(checked))
+    if not shown:
+        console.print("No object in these files serves or fetches a model.")
+    result.raise_for_broken()
+
+
+def _tree(checked: Checked, snapshot: Snapshot) -> Tree:
+    decision = checked.answer.decision
+    where = f"{checked.kind} {checked.namespace}/{checked.name}"
+    colour = COLOURS[checked.action]
+    tree = Tree(f"[bold]{escape(where)}[/bold]: [{colour}]{checked.action.label}[/{colour}]")
+    for use in decision.uses if decision else ():
+        branch = tree.add(f"{escape(use.reference.canonical)} ({use.role})")
+        branch.add(escape(f"named by {use.path}: {use.reason}"))
+        for line in (*_process(use), *_evidence(use, snapshot)):
+            branch.add(escape(line))
+    return tree
+
+
+def _process(use: ModelUse) -> list[str]:
+    process = use.process
+    lines = [f"loaded by {process.runtime}, {'pinned' if use.reference.pinned else 'not pinned'}"]
+    if process.remote_code is not Setting.OFF:
+        lines.append(f"remote code: {process.remote_code}")
+    if process.runtime_adapters is not Setting.OFF:
+        lines.append(f"adapters at run time: {process.runtime_adapters}")
+    if process.origin_overrides:
+        lines.append(f"origin overridden by {', '.join(process.origin_overrides)}")
+    return lines
+
+
+def _evidence(use: ModelUse, snapshot: Snapshot) -> list[str]:
+    record = snapshot.records.get(record_key(use.reference))
+    if record is None:
+        return ["evidence: no ModelRecord"]
+    status = record.status
+    if record.problem:
+        return [f"evidence: {record.problem} (ModelRecord {record.name})"]
+    signed = [r for r in record.authorities.values() if r.verified]
+    return [
+        f"evidence: ModelRecord {record.name}, resolved to {status.resolved}",
+        f"licence: {status.license or 'none stated'}",
+        "formats: " + (", ".join(f"{f.format} ({f.basis})" for f in status.formats) or "unknown"),
+        "signed by: "
+        + (", ".join(str(r.identity) for r in signed) or "nobody that was looked for"),
+        "made from: " + (", ".join(status.base_models) or "nothing that it says"),
+    ]
+
+
+def _rules(checked: Checked) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column, ratio in (("policy", 3), ("rule", 2), ("model", 4), ("outcome", 1), ("why", 6)):
+        table.add_column(column, overflow="fold", ratio=ratio)
+    decision = checked.answer.decision
+    for finding in decision.findings if decision else ():
+        table.add_row(
+            escape(str(finding.policy)),
+            escape(finding.rule),
+            escape(finding.use.reference.canonical),
+            _OUTCOMES[finding.outcome],
+            escape(f"{finding.message} [{finding.reason}]".strip()),
+        )
+    if not table.rows:
+        table.add_row("(no policy matches)", "", "", "", "")
+    return table

@@ -1,0 +1,129 @@
+"""``weighmaster inspect``: gather evidence about a model and show it, with how each is known."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from weighmaster.cli.gathering import gather_settings, gathering_options
+from weighmaster.core import references
+from weighmaster.core.evidence import Basis, Evidence, Unavailable
+from weighmaster.core.values import ModelReference
+from weighmaster.gather.credentials import NONE, Credentials, token
+from weighmaster.gather.service import Gatherer
+from weighmaster.gather.settings import GatherSettings
+from weighmaster.telemetry import silence_logging
+
+NOT_AVAILABLE = 1
+"""Exit code when nothing could be found out."""
+
+TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105 - the name of a variable, not a token
+
+Row = tuple[str, str, str]
+
+
+@click.command()
+@click.argument("reference")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+@gathering_options
+def inspect(reference: str, output: str, **gathering: Any) -> None:
+    """Gather evidence about a model and show it.
+
+    REFERENCE is a canonical reference such as hf://org/name@revision or
+    oci://registry/repository:tag; org/name alone is taken for a repository on Hugging Face. A token
+    for gated models is read from HF_TOKEN. Weights are not downloaded.
+
+    Exit codes: 0 shown, 1 nothing could be found out, 2 bad input.
+    """
+    silence_logging()
+    settings = gather_settings(**gathering)
+    parsed = _parse(reference)
+    if not parsed.known:
+        raise click.UsageError(f"{reference} is not a reference that names a model")
+    answer = asyncio.run(_gather(parsed, settings))
+    if isinstance(answer, Unavailable):
+        if output == "json":
+            click.echo(msgspec.json.format(msgspec.json.encode(answer)))
+        else:
+            click.echo(f"{parsed.canonical}: {answer.message} [{answer.reason}]", err=True)
+        raise SystemExit(NOT_AVAILABLE)
+    if output == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(_plain(answer))))
+    else:
+        Console().print(_table(answer))
+
+
+def _parse(reference: str) -> ModelReference:
+    if "://" not in reference and references.is_repository_name(reference.partition("@")[0]):
+        return references.parse(f"hf://{reference}")
+    return references.parse(reference)
+
+
+async def _gather(reference: ModelReference, settings: GatherSettings) -> Evidence | Unavailable:
+    async with Gatherer(settings) as gatherer:
+        return await gatherer.resolve(reference, _credentials(reference, settings))
+
+
+def _credentials(reference: ModelReference, settings: GatherSettings) -> Credentials:
+    secret = os.environ.get(TOKEN_VARIABLE)
+    if reference.scheme != "hf" or not secret:
+        return NONE
+    return token(settings.endpoint("hf").authority, secret)
+
+
+def _plain(evidence: Evidence) -> dict[str, object]:
+    """Everything but the bytes of signatures."""
+    plain: dict[str, object] = msgspec.to_builtins(evidence)
+    plain["signatures"] = [
+        {
+            "kind": each.kind,
+            "source": each.source,
+            "subject": each.subject,
+            "bytes": len(each.content),
+        }
+        for each in evidence.signatures
+    ]
+    return plain
+
+
+def _table(evidence: Evidence) -> Table:
+    table = Table(title=escape(evidence.reference), box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("what", "found", "known by"):
+        table.add_column(column, overflow="fold")
+    for what, found, basis in _rows(evidence):
+        table.add_row(what, escape(found), basis)
+    return table
+
+
+def _rows(evidence: Evidence) -> Iterator[Row]:
+    card, content = evidence.card, evidence.content
+    yield "resolved to", evidence.resolved, Basis.FETCHED
+    if evidence.renamed:
+        yield "renamed", "the hub serves it under another name than was asked for", Basis.FETCHED
+    digests = {basis: sum(file.basis is basis for file in evidence.files) for basis in Basis}
+    for basis, count in digests.items():
+        if count:
+            yield "files", f"{count} of {len(evidence.files)} with their digest", basis
+    yield "size", f"{evidence.size:,} bytes", Basis.FETCHED
+    yield "licence", card.license or "none stated", card.basis
+    yield "made from", ", ".join(card.base_models) or "nothing that it says", card.basis
+    for fact in content.formats:
+        yield "format", f"{fact.format}: {fact.files} files, {fact.bytes:,} bytes", fact.basis
+    for disguise in content.disguises:
+        yield "disguise", f"{disguise.name} is {disguise.found} by content", Basis.FETCHED
+    if content.code.present:
+        code = (*content.code.auto_map, *content.code.foreign, *content.code.python)
+        yield "code", ", ".join(code[:8]) or "yes", content.code.basis
+    for signature in evidence.signatures:
+        yield "signature", f"{signature.kind} in {signature.source}, not verified", Basis.FETCHED
+    if not evidence.signatures:
+        yield "signature", "none", Basis.FETCHED
+    for gap in evidence.gaps:
+        yield "not known", f"{gap.reason}: {gap.detail}", ""

@@ -1,0 +1,73 @@
+"""``weighmaster explain``: the whole trace, and evidence from records among the files."""
+
+from pathlib import Path
+
+import yaml
+from click.testing import CliRunner
+
+from weighmaster.cli.main import cli
+
+COMMIT = "a" * 40
+REFERENCE = f"hf://acme/m@{COMMIT}"
+
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "p", "namespace": "chat"},
+    "spec": {
+        "containers": [
+            {
+                "name": "vllm",
+                "image": "vllm/vllm-openai:v0.11.0",
+                "args": ["--model=acme/m", f"--revision={COMMIT}"],
+            }
+        ]
+    },
+}
+POLICY = {
+    "apiVersion": "weighmaster.dev/v1alpha1",
+    "kind": "ClusterModelPolicy",
+    "metadata": {"name": "all"},
+    "spec": {
+        "enforcement": {"action": "Deny"},
+        "rules": [
+            {"name": "known", "reference": {"require": ["Known"]}},
+            {"name": "licensed", "license": {"allow": ["MIT"]}},
+        ],
+    },
+}
+RECORD = {
+    "apiVersion": "weighmaster.dev/v1alpha1",
+    "kind": "ModelRecord",
+    "metadata": {"name": "the-record"},
+    "spec": {"reference": REFERENCE},
+    "status": {"state": "Resolved", "resolved": REFERENCE, "license": "GPL-3.0-only"},
+}
+
+
+def explained(folder: Path, *policies: object) -> str:
+    (folder / "pod.yaml").write_text(yaml.safe_dump(POD))
+    (folder / "policies.yaml").write_text(yaml.safe_dump_all(policies))
+    arguments = ["explain", "-f", str(folder / "pod.yaml"), "-p", str(folder / "policies.yaml")]
+    result = CliRunner().invoke(cli, arguments, env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_every_rule_is_shown_with_its_outcome_passes_included(tmp_path: Path) -> None:
+    said = explained(tmp_path, POLICY)
+    assert "Pod chat/p: Deny" in said
+    assert REFERENCE in said
+    assert "named by spec.containers[0].args[0]" in said
+    assert "no ModelRecord" in said
+    known, licensed = (line for line in said.splitlines() if line.strip().startswith("all"))
+    assert "pass" in known
+    assert "error" in licensed
+
+
+def test_evidence_comes_from_a_list_of_records_as_kubectl_writes_it(tmp_path: Path) -> None:
+    records = {"apiVersion": "v1", "kind": "List", "items": [RECORD]}
+    said = explained(tmp_path, POLICY, records)
+    assert "ModelRecord the-record" in said
+    assert "licence: GPL-3.0-only" in said
+    assert "[LicenseNotAllowed]" in said.replace("\n", "")
