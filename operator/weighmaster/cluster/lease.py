@@ -304,11 +304,8 @@ class Lease:
             }
         old = _record(stored).spec
         now = self._now(old.renew_time)
-        changes: Json = {
-            "holderIdentity": self.identity,
-            "leaseDurationSeconds": duration,
-            "renewTime": now,
-        }
+        changes: Json = {"holderIdentity": self.identity, "leaseDurationSeconds": duration}
+        changes["renewTime"] = now
         if old.holder_identity != self.identity or not old.acquire_time:
             changes["acquireTime"] = now
         if old.holder_identity != self.identity:
@@ -357,9 +354,7 @@ class Lease:
         self._holder = holder
         if record.metadata.resource_version != self._version:
             self._version = record.metadata.resource_version
-            duration = record.spec.lease_duration_seconds or 0
-            if duration < 1:
-                duration = self._timing.lease_duration
+            duration = record.spec.lease_duration_seconds or self._timing.lease_duration
             self._free_at = self._process.monotonic() + (duration if holder else 0)
 
     def _left(self, duration: float) -> float:

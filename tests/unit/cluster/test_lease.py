@@ -268,6 +268,19 @@ async def test_dead_leader_is_succeeded_once_its_lease_expires_whatever_the_time
 
 
 @simulated
+async def test_lease_of_the_dead_is_taken_at_the_moment_it_expires() -> None:
+    cluster = Cluster()
+    cluster.stored = {"metadata": {}, "spec": {}}
+    cluster.write(holderIdentity="dead", leaseDurationSeconds=15, leaseTransitions=3)
+    only = Candidate(cluster, "only")
+    only.start()
+    begun = now()
+    assert DURATION <= await until(lambda: only.active) - begun < DURATION + 0.1
+    assert cluster.spec["leaseTransitions"] == 4
+    await only.stop()
+
+
+@simulated
 async def test_wall_clock_that_stands_still_renews_as_well() -> None:
     timeless = Process(monotonic=now, wall=lambda: datetime(2026, 1, 1, tzinfo=UTC))
     _, first, second = await a_leader_and_a_standby(process=timeless)
@@ -334,6 +347,25 @@ async def test_lease_is_released_when_the_work_ends_by_itself() -> None:
         await Candidate(cluster, "second").lease.run(fails)
     assert cluster.spec["holderIdentity"] == ""
     assert cluster.spec["leaseTransitions"] == 1
+
+
+@simulated
+async def test_lease_is_released_even_if_a_renewal_is_still_on_its_way() -> None:
+    cluster = Cluster()
+    first = Candidate(cluster, "first")
+    first.start()
+    await until(lambda: first.active)
+    first.link.there = 2.0  # of the renewal
+    await asyncio.sleep(RETRY + 0.1)
+    delays = iter([0.01, 3.0])  # of the release: what it reads is old when it writes
+
+    def draw() -> None:
+        first.link.there = next(delays, 0.01)
+
+    first.link.weather = draw
+    await first.stop()
+    assert next(delays, None) is None
+    assert cluster.spec["holderIdentity"] == ""
 
 
 @pytest.mark.parametrize("refuses", [True, False], ids=["refused", "silent"])
@@ -545,6 +577,21 @@ async def test_lease_that_cannot_be_read_is_not_led(answer: Any) -> None:
     only.link.cluster.get = lambda: answer  # type: ignore[method-assign]
     only.start()
     await asyncio.sleep(60)
+    assert not only.active
+    await only.stop()
+
+
+@simulated
+async def test_lease_that_is_stored_for_somebody_else_is_not_led() -> None:
+    cluster = Cluster()
+    only = Candidate(cluster, "only")
+
+    def create(body: Mapping[str, Any]) -> Json:
+        return cluster.put({**body, "spec": {**body["spec"], "holderIdentity": "other"}})
+
+    cluster.create = create  # type: ignore[method-assign]
+    only.start()
+    await asyncio.sleep(10)
     assert not only.active
     await only.stop()
 
