@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.unit.cluster.lease_simulation import (
+    DEADLINE,
+    DURATION,
+    RETRY,
     Candidate,
     Cluster,
     a_leader_and_a_standby,

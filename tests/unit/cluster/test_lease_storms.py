@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.cluster.lease_simulation import (
+    DEADLINE,
     INFINITY,
+    RETRY,
     Candidate,
     Cluster,
     Json,
