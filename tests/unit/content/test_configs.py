@@ -40,6 +40,12 @@ def test_code_of_another_repository_is_named_wherever_it_is(text: str) -> None:
     assert read(text).foreign == ("hf://evil/repo",)
 
 
+def test_a_class_of_another_repository_need_not_look_like_one() -> None:
+    """The loader splits at the dashes, whatever is on either side."""
+    assert read('{"auto_map": {"AutoModel": "evil--m-1.X"}}').foreign == ("hf://evil",)
+    assert read('{"auto_map": "evil/repo--"}').foreign == ("hf://evil/repo",)
+
+
 def test_dashes_in_ordinary_values_are_no_code() -> None:
     assert read('{"eos": "<--", "note": "a--b", "url": "x/y--"}') == ConfigFacts()
 

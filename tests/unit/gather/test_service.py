@@ -11,7 +11,7 @@ from tests.unit.gather.conftest import FakeTime, Start, settings_for
 from weighmaster.core import references
 from weighmaster.core.evidence import Evidence, Unavailable, UnavailableReason
 from weighmaster.core.values import ModelReference
-from weighmaster.gather import Gatherer
+from weighmaster.gather import Gatherer, service
 from weighmaster.gather.credentials import token
 from weighmaster.gather.settings import Caps, Holding, Timeouts
 
@@ -225,8 +225,18 @@ async def test_a_gathering_that_takes_too_long_is_an_outage(hub: Hub, gatherer_f
 
 
 async def test_a_fault_of_our_own_ends_one_gathering_and_shows_nothing(
-    hub: Hub, gatherer_for: Start, capsys: pytest.CaptureFixture[str]
+    hub: Hub, gatherer_for: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    logged: list[dict[str, object]] = []
+
+    class Log:
+        def error(self, _: str, **fields: object) -> None:
+            logged.append(fields)
+
+        info = error
+
+    monkeypatch.setattr(service, "_log", Log())
+
     class Faulty:
         async def gather(self, *_: object) -> Evidence:
             raise RuntimeError("hunter2")
@@ -236,9 +246,8 @@ async def test_a_fault_of_our_own_ends_one_gathering_and_shows_nothing(
     result = await gatherer.resolve(MOVING)
     assert isinstance(result, Unavailable)
     assert result.reason is UnavailableReason.FAILED
-    printed = capsys.readouterr().out
-    assert "RuntimeError at" in printed
-    assert "hunter2" not in printed + result.message
+    assert str(logged[0]["where"]).startswith("RuntimeError at ")
+    assert "hunter2" not in f"{logged}{result.message}"
 
 
 async def test_closing_ends_what_is_under_way(hub: Hub) -> None:
