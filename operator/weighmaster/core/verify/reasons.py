@@ -11,6 +11,8 @@ class VerificationReason(StrEnum):
     WRONG_METHOD = "WrongMethod"
     WRONG_IDENTITY = "WrongIdentity"
     BAD_SIGNATURE = "BadSignature"
+    OTHER_ARTIFACT = "OtherArtifact"
+    ATTESTATION = "Attestation"
     NOT_LOGGED = "NotLogged"
     UNTRUSTED_ROOT = "UntrustedRoot"
     EXPIRED = "Expired"
@@ -54,6 +56,14 @@ EXPLANATIONS: dict[VerificationReason, str] = {
     ),
     VerificationReason.BAD_SIGNATURE: (
         "The signature does not fit the signed statement: one of them was changed or damaged."
+    ),
+    VerificationReason.OTHER_ARTIFACT: (
+        "The signature is good, and of another artifact in a registry: it was copied, or the"
+        " artifact was pushed again after it was signed."
+    ),
+    VerificationReason.ATTESTATION: (
+        "What is attached to the artifact says something about it (a scan, a bill of materials)."
+        " That is not a signature by which somebody stands for it: sign it (`cosign sign`)."
     ),
     VerificationReason.NOT_LOGGED: (
         "The proofs of a keyless signature (transparency log entry, certificate timestamp, signed"

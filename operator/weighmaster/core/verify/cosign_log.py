@@ -1,0 +1,223 @@
+"""Keyless signatures of cosign's older form: a promise of Rekor v1, without an inclusion proof.
+
+``sigstore`` cannot express them ("entry must contain inclusion proof"), so what it does with a
+bundle is done here with what the annotations have: the promise (signed entry timestamp, SET)
+verifies with a log key of the trust root, the entry is of exactly this payload, signature and
+certificate, the certificate was valid at the time the log vouches for and is in a certificate log.
+A log that is trusted to promise and does not keep it goes unnoticed, as with cosign itself.
+https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md,
+https://github.com/sigstore/rekor/blob/main/types.md. Importing this imports ``sigstore``.
+"""
+
+import base64
+import hashlib
+import json
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from msgspec import Struct
+
+# Private, and no way around: the public verifier takes bundles only. Should a release move these,
+# the import fails and nothing verifies.
+from sigstore._internal.sct import verify_sct
+from sigstore._internal.trust import KeyringPurpose
+from sigstore.errors import Error as SigstoreError
+from sigstore.models import TrustedRoot
+from sigstore_models.common.v1 import TimeRange
+
+from weighmaster.core.verify.authorities import KeylessAuthority, is_signing_key, public_der
+from weighmaster.core.verify.chains import Demand, find_path, load_certificate
+from weighmaster.core.verify.cosign_legacy import (
+    SimpleSignature,
+    check_signature,
+    read_certificates,
+    signing_key,
+)
+from weighmaster.core.verify.keyless import _issuer, _subject
+from weighmaster.core.verify.reasons import VerificationReason
+from weighmaster.core.verify.signing_keys import is_signed_by
+from weighmaster.core.verify.strict_json import (
+    bytes_at,
+    malformed,
+    object_at,
+    only_keys,
+    parse_object,
+    text_at,
+)
+from weighmaster.core.verify.wording import shown
+from weighmaster.errors import VerificationError
+
+MAX_LOG_BYTES = 128 * 1024
+_MAX_PARTS = 64
+_MAX_INTEGER = 1 << 53
+"""Canonical JSON (RFC 8785) writes larger integers differently."""
+
+_MAX_TIME = 1 << 40
+
+
+class _Promise(Struct, frozen=True):
+    """What the log promises, and its signature over that.
+
+    ``log`` is the digest of the log's key, ``signed`` the canonical JSON that was signed.
+    """
+
+    body: bytes
+    log: bytes
+    at: datetime
+    signed: bytes
+    signature: bytes
+
+
+def verify_logged(signed: SimpleSignature, authority: KeylessAuthority) -> tuple[str, str]:
+    """The subject and the issuer that signed the payload, which are the authority's.
+
+    Raises VerificationError: BadSignature, NotLogged, UntrustedRoot, Expired, NotYetValid,
+    UnsuitableCertificate, Malformed, Unsupported, WrongMethod, WrongIdentity.
+    """
+    leaf, key = signing_key(signed)
+    check_signature(signed, key)
+    if signed.log is None:
+        raise _not_logged("the signature has no transparency log entry beside it")
+    promise = _read(signed.log)
+    root = authority.trust_root.verifier._trusted_root  # noqa: SLF001 - see above
+    _check_promise(promise, root)
+    _check_entry(promise.body, signed, leaf)
+    _check_certificate(leaf, promise.at, root)
+    subject, issuer = _subject(leaf), _issuer(leaf)
+    if issuer != authority.issuer or not authority.matches(subject):
+        raise VerificationError(
+            VerificationReason.WRONG_IDENTITY,
+            f"the artifact was signed by {shown(subject)}, issuer {shown(issuer)}, not by"
+            f" {shown(authority.wanted)}, issuer {shown(authority.issuer)}",
+        )
+    return subject, issuer
+
+
+def _read(text: str) -> _Promise:
+    what = "the log entry"
+    document = parse_object(text.encode(), what, MAX_LOG_BYTES, _MAX_PARTS)
+    only_keys(document, frozenset({"SignedEntryTimestamp", "Payload"}), what)
+    payload = object_at(document, "Payload", what)
+    only_keys(payload, frozenset({"body", "integratedTime", "logIndex", "logID"}), what)
+    body = bytes_at(payload, "body", what)
+    log = text_at(payload, "logID", what)
+    if len(log) != 64 or log.strip("0123456789abcdef"):
+        raise malformed(f"{what} does not name a log")
+    seconds = _integer(payload, "integratedTime")
+    if not 0 < seconds < _MAX_TIME:
+        raise malformed(f"{what} has no time")
+    entry = {
+        "body": base64.b64encode(body).decode(),
+        "integratedTime": seconds,
+        "logID": log,
+        "logIndex": _integer(payload, "logIndex"),
+    }
+    canonical = json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
+    at = datetime.fromtimestamp(seconds, UTC)
+    promise = bytes_at(document, "SignedEntryTimestamp", what)
+    return _Promise(body, bytes.fromhex(log), at, canonical, promise)
+
+
+def _integer(payload: dict[str, object], key: str) -> int:
+    value = payload.get(key)
+    # A bool is an int in Python, and would be signed as another text.
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MAX_INTEGER:
+        raise malformed(f"the log entry's {key} is not an integer")
+    return value
+
+
+def _check_promise(promise: _Promise, root: TrustedRoot) -> None:
+    """Raise VerificationError (NotLogged) unless a log of the trust root made the promise.
+
+    At a time at which its key was in use, which ``sigstore`` leaves out.
+    """
+    for log in root._inner.tlogs:  # noqa: SLF001
+        public = log.public_key
+        try:
+            key = serialization.load_der_public_key(public.raw_bytes or b"")
+        except (ValueError, UnsupportedAlgorithm):
+            continue
+        if not is_signing_key(key) or hashlib.sha256(public_der(key)).digest() != promise.log:
+            continue
+        if not _contains(public.valid_for, promise.at):
+            raise _not_logged("the log's key was not in use when it says that it was signed")
+        if is_signed_by(key, promise.signature, promise.signed):
+            return
+        raise _not_logged("the transparency log's promise does not verify: it was changed")
+    raise _not_logged("the transparency log is none of the trust root")
+
+
+def _check_entry(body: bytes, signed: SimpleSignature, leaf: x509.Certificate) -> None:
+    """Raise VerificationError unless the entry is of this payload, signature and certificate.
+
+    Any member that is another, or that is not known, makes it an entry of something else
+    (CVE-2022-36056, CVE-2026-22703).
+    """
+    entry = parse_object(body, "the log entry", MAX_LOG_BYTES, _MAX_PARTS)
+    if (entry.get("kind"), entry.get("apiVersion")) != ("hashedrekord", "0.0.1"):
+        raise VerificationError(
+            VerificationReason.UNSUPPORTED, "the log entry is no hashedrekord 0.0.1"
+        )
+    what = "the log entry"
+    spec = object_at(entry, "spec", what)
+    public = object_at(object_at(spec, "signature", what), "publicKey", what)
+    content = text_at(public, "content", what)
+    expected = {
+        "apiVersion": "0.0.1",
+        "kind": "hashedrekord",
+        "spec": {
+            "data": {
+                "hash": {"algorithm": "sha256", "value": hashlib.sha256(signed.payload).hexdigest()}
+            },
+            "signature": {
+                "content": base64.b64encode(signed.signature).decode(),
+                "publicKey": {"content": content},
+            },
+        },
+    }
+    if entry != expected:
+        raise _not_logged("the transparency log entry is of another signature")
+    try:
+        pem = bytes_at(public, "content", what).decode("ascii")
+    except ValueError:
+        raise malformed("the certificate in the log entry is not PEM") from None
+    # GHSA-fx35-mq7g-6g98: an entry made with another key is not of this signature.
+    if read_certificates(pem) != (leaf,):
+        raise _not_logged("the transparency log entry is of another certificate")
+
+
+def _check_certificate(leaf: x509.Certificate, at: datetime, root: TrustedRoot) -> None:
+    """Raise VerificationError unless Fulcio issued it, it was valid then, and it was logged."""
+    authorities = root._inner.certificate_authorities  # noqa: SLF001
+    roots = tuple(
+        load_certificate(each.raw_bytes)
+        for authority in authorities
+        if _contains(authority.valid_for, at)
+        for each in authority.cert_chain.certificates
+    )
+    path = find_path(leaf, (), Demand(roots, at, code_signing=True))
+    try:
+        verify_sct(leaf, path[1:], root.ct_keyring(KeyringPurpose.VERIFY))
+    except SigstoreError:
+        raise _not_logged(
+            "the certificate's timestamp does not verify: it was not logged"
+        ) from None
+    except Exception:  # noqa: BLE001 - on hostile input the library raises many builtin types
+        raise malformed("the certificate's timestamp is not well-formed") from None
+
+
+def _contains(period: TimeRange | None, at: datetime) -> bool:
+    """Whether a time is in a period, both ends included; one that is not said has no end."""
+    if period is None:
+        return True
+    return _aware(period.start) <= at and (period.end is None or at <= _aware(period.end))
+
+
+def _aware(time: datetime) -> datetime:
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
+def _not_logged(message: str) -> VerificationError:
+    return VerificationError(VerificationReason.NOT_LOGGED, message)
