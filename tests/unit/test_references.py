@@ -164,3 +164,13 @@ def test_an_over_long_name_is_not_kept() -> None:
     ):
         assert reference.scheme == "unresolved"
         assert len(reference.canonical) < 600
+
+
+def test_pull_request_of_a_hub_is_a_revision_not_a_file() -> None:
+    found = references.parse("hf://acme/model@refs/pr/7")
+    assert (found.canonical, found.revision, found.file) == (
+        "hf://acme/model@refs/pr/7",
+        "refs/pr/7",
+        None,
+    )
+    assert references.parse("hf://acme/model@refs/convert/parquet/a.bin").file == "a.bin"

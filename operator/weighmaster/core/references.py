@@ -36,6 +36,9 @@ _SIGNED = re.compile(
     r"(?:^|&)(?:sig|sas|token|key|x-amz-|x-goog-|signature|se|sp|sv)", re.IGNORECASE
 )
 
+_SPECIAL_REVISION = re.compile(r"([^/@]+/[^/@]+)@(refs/(?:pr|convert)/[^/@:]+)(?:/(.+))?")
+"""Revisions with slashes of their own: pull requests and conversions (huggingface_hub)."""
+
 _SCHEME_SPELLINGS = {
     "huggingface": "hf",
     "gcs": "gs",
@@ -220,6 +223,8 @@ def _parse_hub(scheme: str, rest: str) -> ModelReference:
     """``org/name``, then a revision after ``@`` (hub) or ``:`` (KServe), then a file."""
     name, _, file = rest.partition("#")
     name = name.strip("/")
+    if special := _SPECIAL_REVISION.fullmatch(name):
+        return _hub(scheme, special[1], special[2], file or special[3])
     parts = name.split("/", 2)
     if len(parts) == 3:
         name, file = f"{parts[0]}/{parts[1]}", file or parts[2]
