@@ -8,6 +8,7 @@ an error, never a failure and never a pass.
 from weighmaster.api.v1alpha1 import rules
 from weighmaster.api.v1alpha1.authority import Authority
 from weighmaster.core.evaluate.records import (
+    GATHERED_SCHEMES,
     Record,
     authority_id,
     content_formats,
@@ -25,17 +26,43 @@ def evidence(subject: Subject) -> Record | Verdict:
     if subject.anonymous:
         return error(Reason.UNDECIDABLE, "cannot be judged, its weights are not named")
     record = subject.record
+    reference = subject.use.reference
     if record is None:
+        if reference.scheme not in GATHERED_SCHEMES:
+            return error(
+                Reason.EVIDENCE_NOT_AVAILABLE,
+                f"cannot be judged by evidence, none can be gathered for {reference.scheme}:"
+                " references",
+            )
         return error(Reason.EVIDENCE_NOT_AVAILABLE, "evidence not available yet")
     if missing := record.missing(subject.now):
         reason = Reason.EVIDENCE_PENDING if record.pending else Reason.EVIDENCE_NOT_AVAILABLE
         return error(reason, f"{missing} ({_see(record)})")
-    if not subject.use.reference.pinned:
+    if record.renamed is not None:
+        return error(
+            Reason.EVIDENCE_NOT_AVAILABLE,
+            "is served under another name, so its own no longer says whose it is; write"
+            f" {record.renamed} ({_see(record)})",
+        )
+    if not reference.pinned:
+        if record.proposed:
+            return fail(Reason.MUTABLE_REFERENCE, _PROPOSED)
         return fail(
             Reason.MUTABLE_REFERENCE,
             "can change after admission, so nothing that is known of it need be true of what is"
             f" loaded; write {record.status.resolved}",
         )
+    return record
+
+
+_PROPOSED = "may be a pull request's, which anybody could write; name a commit of a branch"
+
+
+def stated(subject: Subject) -> Record | Verdict:
+    """The record of a use, for rules that believe what the repository's owner states in it."""
+    record = evidence(subject)
+    if isinstance(record, Record) and record.proposed:
+        return error(Reason.EVIDENCE_NOT_AVAILABLE, _PROPOSED)
     return record
 
 
@@ -107,7 +134,7 @@ def license_check(rule: rules.LicenseRule) -> Check:
     allow = AllowList(rule.allow)
 
     def check(subject: Subject) -> Verdict:
-        record = evidence(subject)
+        record = stated(subject)
         if isinstance(record, Verdict):
             return record
         found = record.status.license
@@ -142,6 +169,12 @@ def content_format(allow: frozenset[str], allowed: str, subject: Subject) -> Ver
     found = content_formats(record.status) | named_formats(record.status)
     if not found:
         return error(Reason.FORMAT_UNKNOWN, f"has no weights in a format that is known ({allowed})")
+    if not found - allow and record.incomplete:
+        return error(
+            Reason.FORMAT_UNKNOWN,
+            f"may hold weights that could not be looked at ({allowed}); name the file to load or"
+            f" give the runtime a load format ({_see(record)})",
+        )
     if wrong := sorted(found - allow):
         right = sorted(found & allow)
         hint = f"; it also has {few(right)}, which a loader setting can choose" if right else ""

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from weighmaster.core import references
-from weighmaster.core.evaluate.evidence_checks import evidence
-from weighmaster.core.evaluate.records import record_key
+from weighmaster.core.evaluate.evidence_checks import stated
+from weighmaster.core.evaluate.records import read_reference, record_key
 from weighmaster.core.evaluate.subject import Subject
 from weighmaster.core.evaluate.verdict import Verdict, error, fail
 from weighmaster.core.reasons import Reason
@@ -19,7 +18,7 @@ def lineage_verdict(subject: Subject, judge: Callable[[Subject], Verdict | None]
     ``judge`` is the rule's opinion of one model, None for no objection. A model that two others
     were made from, or a circle, is looked at once.
     """
-    own = evidence(subject)
+    own = stated(subject)
     if isinstance(own, Verdict):
         return own
     seen = {record_key(subject.use.reference)}
@@ -33,7 +32,7 @@ def lineage_verdict(subject: Subject, judge: Callable[[Subject], Verdict | None]
                 f" assert its base models in ModelRecord {record.name}",
             )
         for text in record.status.base_models:
-            ancestor = subject.of(references.parse(text))
+            ancestor = subject.of(read_reference(text))
             key = record_key(ancestor.use.reference)
             if key in seen:
                 continue
@@ -42,14 +41,19 @@ def lineage_verdict(subject: Subject, judge: Callable[[Subject], Verdict | None]
                 return fail(
                     Reason.LINEAGE_UNKNOWN, f"has more than {MAX_ANCESTORS} models in its lineage"
                 )
+            if ancestor.anonymous:
+                return fail(Reason.LINEAGE_UNKNOWN, f"was made from {key}, which names no model")
+            found = ancestor.record
             objection = judge(ancestor)
+            if objection is None and found is not None and found.renamed is not None:
+                # Cards go on naming what has moved; whose it is now counts as well.
+                objection = judge(subject.of(read_reference(found.renamed)))
             if objection is not None:
                 return Verdict(
                     objection.outcome,
                     objection.reason,
                     f"was made from {key}, which {objection.message}",
                 )
-            found = ancestor.record
             if found is None or found.pending:
                 return error(
                     Reason.EVIDENCE_PENDING,

@@ -1,6 +1,6 @@
 """Records: what has been found out about references, as the controller has stored it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -17,7 +17,11 @@ from weighmaster.api.v1alpha1.record import (
     ModelRecordSpec,
     ModelRecordStatus,
 )
+from weighmaster.core import references
 from weighmaster.core.evaluate.stored import read_metadata
+from weighmaster.core.evidence import GapReason
+from weighmaster.core.globs import fold
+from weighmaster.core.references import is_repository_name
 from weighmaster.core.values import ModelReference
 
 MANAGED_BY = ("app.kubernetes.io/managed-by", "weighmaster")
@@ -30,11 +34,27 @@ LAST_USED = "weighmaster.dev/last-used"
 """Annotation with the day (UTC) on which a record was last used in a decision."""
 
 
+PROPOSED = "Proposed"
+"""Reason code of a record whose content was only proposed to its repository."""
+
+_PROPOSALS = frozenset({PROPOSED, GapReason.COMMIT_NOT_ON_BRANCH})
+
+HIDING = frozenset(
+    {
+        GapReason.LISTING_INCOMPLETE,
+        GapReason.ARCHIVE_NOT_OPENED,
+        GapReason.PLATFORMS_NOT_READ,
+    }
+)
+"""Reason codes of records whose model may hold weights that nobody has looked at."""
+
+
 class Record(Struct, frozen=True):
     """A stored ModelRecord. ``problem`` says why there is no evidence in it that counts.
 
-    ``last_used`` is a day such as ``2026-11-24``, empty if none is noted; ``managed`` says that
-    Weighmaster made it.
+    ``reference`` is what decisions look it up by. ``renamed`` is where its content really is, when
+    the hub serves it under another name. ``last_used`` is a day such as ``2026-11-24``, empty if
+    none is noted; ``managed`` says that Weighmaster made it.
     """
 
     name: str
@@ -44,6 +64,23 @@ class Record(Struct, frozen=True):
     status: ModelRecordStatus = ModelRecordStatus()
     authorities: Mapping[str, AuthorityResult] = {}
     problem: str | None = None
+    renamed: str | None = None
+
+    @property
+    def proposed(self) -> bool:
+        """Whether anybody may have written its content, although it has the repository's name.
+
+        Also where nobody could find out: a pull request's older commits are on no list.
+        """
+        return self._has(_PROPOSALS)
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether there may be files in the model that nobody has looked at."""
+        return self._has(HIDING)
+
+    def _has(self, reasons: Set[str]) -> bool:
+        return any(failure.reason in reasons for failure in self.status.failures)
 
     @property
     def pending(self) -> bool:
@@ -69,9 +106,10 @@ def read_record(stored: Mapping[str, Any]) -> Record:
         status = msgspec.convert(stored.get("status") or {}, ModelRecordStatus)
     except msgspec.ValidationError as error:
         return Record(name=name, reference="", problem=f"the record cannot be used: {error}")
+    reference = read_reference(spec.reference)
     match status.state:
         case EvidenceState.RESOLVED if status.resolved:
-            problem = None
+            problem = _contradiction(reference, status.resolved)
         case EvidenceState.FAILED | EvidenceState.UNAVAILABLE:
             problem = (
                 status.failures[0].message if status.failures else "nothing could be found out"
@@ -80,17 +118,48 @@ def read_record(stored: Mapping[str, Any]) -> Record:
             problem = "evidence is being gathered"
     return Record(
         name=name,
-        reference=spec.reference,
+        reference=record_key(reference) if reference.known else spec.reference,
         last_used=metadata.annotations.get(LAST_USED, ""),
         managed=metadata.labels.get(MANAGED_BY[0]) == MANAGED_BY[1],
         status=status,
         authorities={result.id: result for result in status.authorities},
         problem=problem,
+        renamed=_renamed(reference, status.resolved),
     )
 
 
+def _contradiction(reference: ModelReference, resolved: str) -> str | None:
+    """Why what was resolved cannot be what was asked for; None when it can."""
+    if reference.pinned and reference.revision != references.parse(resolved).revision:
+        return f"the record is about other content: {resolved}"
+    return None
+
+
+def _renamed(reference: ModelReference, resolved: str | None) -> str | None:
+    """Where the content really is, if not where the reference says."""
+    if resolved is None or reference.scheme not in _NAMED_SCHEMES:
+        return None
+    location = references.parse(resolved).location
+    return resolved if fold(location) != fold(reference.location) else None
+
+
+_NAMED_SCHEMES = frozenset({"hf", "modelscope", "oci"})
+"""Schemes whose resolved form has the same location, unless the hub serves another one."""
+
 GATHERED_SCHEMES = frozenset({"hf", "oci", "ngc", "modelscope", "ollama"})
 """Schemes that evidence can be gathered for; for others people assert it."""
+
+
+def read_reference(text: str) -> ModelReference:
+    """The reference in a record. In canonical form a revision may hold slashes: ``refs/pr/7``."""
+    parsed = references.parse(text)
+    repository, at, rest = text.partition("@")
+    name = repository.partition("://")[2]
+    if parsed.scheme not in ("hf", "modelscope") or not at or not is_repository_name(name):
+        return parsed
+    revision, _, file = rest.partition("#")
+    make = references.hugging_face if parsed.scheme == "hf" else references.modelscope
+    return make(name, revision or None, file or None)
 
 
 def record_key(reference: ModelReference) -> str:

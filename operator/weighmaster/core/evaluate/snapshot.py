@@ -82,7 +82,7 @@ class Snapshot:
         self.publishers = NamespaceIndex(
             (reference, publisher) for publisher in usable for reference in publisher.references
         )
-        self.records = {record.reference: record for record in records if record.reference}
+        self.records = _by_reference(records)
         self.namespaces = namespaces if namespaces is not None else {}
         self._exceptions: dict[tuple[PolicyKey, str], list[Approval]] = {}
         for approval in sorted(exceptions, key=lambda approval: approval.name):
@@ -135,3 +135,21 @@ class Snapshot:
     def _labels(self, namespace: str) -> Labels | None:
         labels = self.namespaces.get(namespace)
         return None if labels is None else {**labels, NAMESPACE_NAME_LABEL: namespace}
+
+
+def _by_reference(records: Iterable[Record]) -> dict[str, Record]:
+    """The record that counts for each reference, whatever the order in which they came.
+
+    Of several about one reference it is one with evidence, then one that people made (which may
+    assert what the other lacks), then the first by name.
+    """
+    found: dict[str, Record] = {}
+    for record in records:
+        other = found.get(record.reference)
+        if record.reference and (other is None or _rank(record) < _rank(other)):
+            found[record.reference] = record
+    return found
+
+
+def _rank(record: Record) -> tuple[bool, bool, str]:
+    return record.problem is not None, record.managed, record.name
