@@ -21,11 +21,11 @@ from weighmaster.core.evaluate import Finding
 from weighmaster.core.evaluate.policies import PolicyKey
 from weighmaster.core.reasons import Reason
 from weighmaster.core.respond import (
-    Leniency,
     DECISION_ANNOTATION,
     MAX_ANNOTATION,
     MAX_LINES,
     MAX_WARNING,
+    Leniency,
     mutate,
     refuse,
     validate,
