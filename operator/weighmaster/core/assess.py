@@ -5,6 +5,7 @@ the webhook only has to look results up. Pure, but it imports the verifier, whic
 does.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -21,6 +22,7 @@ from weighmaster.api.v1alpha1.record import (
     SignatureMethod,
 )
 from weighmaster.api.v1alpha1.rules import Coverage
+from weighmaster.core.evaluate.records import HIDING, PROPOSED
 from weighmaster.core.evidence import (
     Evidence,
     GapReason,
@@ -39,6 +41,17 @@ MAX_AUTHORITIES = 256
 
 MAX_MESSAGE = 512
 MAX_FAILURES = 32
+MAX_FORMATS = 32
+MAX_LICENSE = 256
+MAX_LISTED = 64
+MAX_REFERENCE = 2048
+MAX_INTEGER = 2**63 - 1
+"""What the API server takes as an integer: a hub may state any size at all."""
+
+_REFERENCE = re.compile(r"[a-z][a-z0-9+.-]*:\S+\Z")
+
+_TELLING = HIDING | {GapReason.COMMIT_NOT_ON_BRANCH}
+"""Gaps that rules ask after; no number of others may crowd them out."""
 
 _LINEAGE_GAPS = (
     GapReason.LINEAGE_INCOMPLETE,
@@ -48,11 +61,15 @@ _LINEAGE_GAPS = (
 
 
 class KnownAuthority(Struct, frozen=True):
-    """An authority as records know it. ``problem`` says why its key material cannot be used."""
+    """An authority as records know it. ``problem`` says why its key material cannot be used.
+
+    ``material`` is a digest of the Secrets and ConfigMaps that its key material was read from.
+    """
 
     id: str
     authority: Authority | None = None
     problem: str | None = None
+    material: str = ""
 
 
 class Belonging(Struct, frozen=True):
@@ -76,7 +93,7 @@ def assess(
     """
     asserted = spec.asserted
     card = evidence.card
-    base_models = card.base_models or tuple(asserted.base_models if asserted else ())
+    base_models, lineage_known = _lineage(evidence, asserted.base_models if asserted else ())
     results = [_result(known, evidence, spec, now) for known in authorities[:MAX_AUTHORITIES]]
     signer = next((result.identity for result in results if result.verified), None)
     return ModelRecordStatus(
@@ -85,22 +102,24 @@ def assess(
         manifest_digest=content_digest(evidence.files),
         publisher=belonging.publisher,
         jurisdiction=belonging.jurisdiction,
-        license=card.license or (asserted.license if asserted else None),
+        license=_license(card.license) or (asserted.license if asserted else None),
         remote_code=evidence.content.code.present,
-        foreign_code=list(evidence.content.code.foreign[:64]),
-        base_models=list(base_models[:64]),
-        lineage_known=_lineage_known(evidence, asserted is not None and bool(asserted.base_models)),
-        size_bytes=evidence.size,
+        foreign_code=_references(evidence.content.code.foreign)[:MAX_LISTED],
+        base_models=base_models,
+        lineage_known=lineage_known,
+        size_bytes=min(evidence.size, MAX_INTEGER),
         formats=[
-            FormatCount(format=fact.format, files=fact.files, bytes=fact.bytes, basis=fact.basis)
-            for fact in evidence.content.formats[:32]
+            FormatCount(
+                format=fact.format,
+                files=fact.files,
+                bytes=min(fact.bytes, MAX_INTEGER),
+                basis=fact.basis,
+            )
+            for fact in evidence.content.formats[:MAX_FORMATS]
         ],
         signed_by=signer,
         authorities=results,
-        failures=[
-            Failure(reason=gap.reason, message=_clip(gap.detail) or gap.reason)
-            for gap in evidence.gaps[:MAX_FAILURES]
-        ],
+        failures=_failures(evidence, spec),
         fetched_at=_time(evidence.fetched_at),
         expires_at=_earliest(evidence.expires_at, evidence.signatures_expire_at),
     )
@@ -113,7 +132,9 @@ def unavailable(answer: Unavailable, belonging: Belonging) -> ModelRecordStatus:
         state=state,
         publisher=belonging.publisher,
         jurisdiction=belonging.jurisdiction,
-        failures=[Failure(reason=answer.reason, message=_clip(answer.message))],
+        failures=[
+            Failure(reason=answer.reason, message=_clip(answer.message) or answer.reason.value)
+        ],
         fetched_at=_time(answer.at),
     )
 
@@ -172,9 +193,50 @@ def _refused(key: str, reason: str, message: str) -> AuthorityResult:
     return AuthorityResult(id=key, verified=False, reason=reason[:64], message=_clip(message))
 
 
-def _lineage_known(evidence: Evidence, asserted: bool) -> bool:
-    """A card that could be read and names no base model says that there is none."""
-    return asserted or (bool(evidence.card.source) and not evidence.lacks(*_LINEAGE_GAPS))
+def _lineage(evidence: Evidence, asserted: Sequence[str]) -> tuple[list[str], bool]:
+    """The base models, and whether they are all there are.
+
+    A card that could be read and names no base model says that there is none. What people assert
+    is added where the card is silent or incomplete, and never takes anything away from it.
+    """
+    fetched = evidence.card.base_models
+    complete = bool(evidence.card.source) and not evidence.lacks(*_LINEAGE_GAPS)
+    if (not complete or not fetched) and asserted:
+        named = tuple(dict.fromkeys((*fetched, *asserted)))
+        complete = True
+    else:
+        named = fetched
+    fit = _references(named)
+    return fit[:MAX_LISTED], complete and len(fit) == len(named) <= MAX_LISTED
+
+
+def _failures(evidence: Evidence, spec: ModelRecordSpec) -> list[Failure]:
+    """What could not be found out: what rules ask after first, then what people asked for."""
+    gaps = sorted(evidence.gaps, key=lambda gap: gap.reason not in _TELLING)
+    found = [Failure(reason=gap.reason, message=_clip(gap.detail) or gap.reason) for gap in gaps]
+    signature = spec.signature
+    if signature is not None and signature.inline is None:
+        message = "this version reads a detached signature only from spec.signature.inline"
+        found.insert(0, Failure(reason="SignatureNotRead", message=message))
+    if evidence.proposed:
+        message = "the commit is a pull request's, which anybody may have written"
+        found.insert(0, Failure(reason=PROPOSED, message=message))
+    if spec.credentials_secret is not None:
+        message = "this version does not use spec.credentialsSecret"
+        found.insert(0, Failure(reason="CredentialsNotUsed", message=message))
+    return found[:MAX_FAILURES]
+
+
+def _license(found: str | None) -> str | None:
+    """A licence as a record may hold it; one that is too long to be said is not allowed by name."""
+    if found is None or len(found) <= MAX_LICENSE:
+        return found
+    return "LicenseRef-too-long"
+
+
+def _references(found: Sequence[str]) -> list[str]:
+    """Those that a record may hold as references."""
+    return [text for text in found if len(text) <= MAX_REFERENCE and _REFERENCE.match(text)]
 
 
 def _clip(text: str) -> str:
