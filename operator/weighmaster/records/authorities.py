@@ -3,14 +3,16 @@
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from weighmaster.api.v1alpha1 import ModelPolicy
 from weighmaster.api.v1alpha1.authority import ExtendedKeyUsage, Identity, ObjectKeyRef, PemSource
 from weighmaster.api.v1alpha1.publisher import ModelPublisherSpec
-from weighmaster.core.assess import KnownAuthority
+from weighmaster.core.assess import MAX_AUTHORITIES, KnownAuthority
 from weighmaster.core.evaluate.policies import read_spec
 from weighmaster.core.evaluate.records import authority_id
 from weighmaster.core.verify.authorities import (
@@ -46,35 +48,90 @@ class Named(Struct, frozen=True):
 
 
 def named_identities(policies: Iterable[Stored], publishers: Iterable[Stored]) -> list[Named]:
-    """Every identity, each once, in the order of its id. What cannot be read names nobody."""
+    """Identities that signatures are looked for of, each once. What cannot be read names nobody.
+
+    At most MAX_AUTHORITIES: those of cluster policies come first and those of namespaced policies
+    last, so that nobody who may write a ModelPolicy can crowd out what a cluster policy asks for.
+    """
     found: dict[str, Identity] = {}
+    rest: dict[str, Identity] = {}
     for stored in policies:
-        try:
-            rules = read_spec(stored).rules
-        except msgspec.ValidationError:
-            continue
-        for rule in rules:
-            for authority in rule.signature.authorities if rule.signature else ():
-                if authority.publisher is None:
-                    found[authority_id(authority)] = authority
+        into = rest if stored.get("kind") == ModelPolicy.names.kind else found
+        into.update((authority_id(identity), identity) for identity in _of_policy(stored))
     for stored in publishers:
-        try:
-            publisher = msgspec.convert(stored.get("spec"), ModelPublisherSpec)
-        except msgspec.ValidationError:
-            continue
-        for identity in publisher.identities:
-            found[authority_id(identity)] = identity
-    return [Named(key, found[key]) for key in sorted(found)]
+        found.update((authority_id(identity), identity) for identity in _of_publisher(stored))
+    ordered = [Named(key, found[key]) for key in sorted(found)]
+    ordered += [Named(key, rest[key]) for key in sorted(rest.keys() - found.keys())]
+    return ordered[:MAX_AUTHORITIES]
+
+
+def _of_policy(stored: Stored) -> list[Identity]:
+    try:
+        rules = read_spec(stored).rules
+    except msgspec.ValidationError:
+        return []
+    return [
+        authority
+        for rule in rules
+        for authority in (rule.signature.authorities if rule.signature else ())
+        if authority.publisher is None
+    ]
+
+
+def _of_publisher(stored: Stored) -> list[Identity]:
+    try:
+        return list(msgspec.convert(stored.get("spec"), ModelPublisherSpec).identities)
+    except msgspec.ValidationError:
+        return []
+
+
+def is_kept_elsewhere(identity: Identity) -> bool:
+    """Whether its key material is in a Secret or ConfigMap, which can change while it does not."""
+    if identity.key is not None:
+        return identity.key.pem is None
+    if identity.certificate is not None:
+        return identity.certificate.roots.pem is None
+    return identity.keyless is not None and identity.keyless.trust_root is not None
 
 
 async def resolve(named: Named, material: Material) -> KnownAuthority:
-    """An identity with its key material. What is wrong with it is said, never raised."""
+    """An identity with its key material. What is wrong with it is said, never raised.
+
+    Raises ClusterError only when the API server cannot be asked: that says nothing about the key.
+    """
+    reading = _Reading(material)
     try:
-        return KnownAuthority(named.id, authority=await _authority(named.identity, material))
+        authority = await _authority(named.identity, reading)
     except AuthorityError as error:
-        return KnownAuthority(named.id, problem=str(error))
+        return KnownAuthority(named.id, problem=str(error), material=reading.digest)
     except ClusterError as error:
-        return KnownAuthority(named.id, problem=f"its key material cannot be read: {error}")
+        if error.status not in (403, 404):
+            raise
+        problem = f"its key material cannot be read: {error}"
+        return KnownAuthority(named.id, problem=problem, material=f"{error.status}")
+    return KnownAuthority(named.id, authority=authority, material=reading.digest)
+
+
+class _Reading:
+    """Material that is read, with a digest of all of it."""
+
+    def __init__(self, material: Material) -> None:
+        self._material = material
+        self._hash = sha256()
+
+    @property
+    def digest(self) -> str:
+        return self._hash.hexdigest()[:16]
+
+    async def secret(self, name: str) -> Mapping[str, str]:
+        return self._noted(await self._material.secret(name))
+
+    async def config_map(self, name: str) -> Mapping[str, str]:
+        return self._noted(await self._material.config_map(name))
+
+    def _noted(self, data: Mapping[str, str]) -> Mapping[str, str]:
+        self._hash.update(msgspec.json.encode(data, order="deterministic"))
+        return data
 
 
 async def _authority(identity: Identity, material: Material) -> Authority:

@@ -6,8 +6,11 @@ which records are due, and works on those. Nothing that happens while it is away
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -17,24 +20,19 @@ from msgspec import Struct
 from weighmaster.api import GROUP
 from weighmaster.api.v1alpha1 import VERSION, ClusterModelPolicy, ModelPolicy, ModelPublisher
 from weighmaster.api.v1alpha1 import ModelRecord as RecordResource
-from weighmaster.api.v1alpha1.meta import ObjectMeta
-from weighmaster.api.v1alpha1.record import EvidenceState, ModelRecordSpec, ModelRecordStatus
-from weighmaster.api.v1alpha1.rules import Lineage
+from weighmaster.api.v1alpha1.record import EvidenceState, ModelRecordStatus
 from weighmaster.cluster.client import ApiClient, Json
 from weighmaster.cluster.reflector import Reflector, Resource
-from weighmaster.core import references
 from weighmaster.core.assess import Belonging, KnownAuthority, assess, unavailable
-from weighmaster.core.evaluate.policies import read_spec
-from weighmaster.core.evaluate.records import LINEAGE_DEPTH, new_record, read_record
-from weighmaster.core.evaluate.snapshot import Snapshot, read_publisher
-from weighmaster.core.evaluate.stored import read_metadata
+from weighmaster.core.evaluate.records import new_record
 from weighmaster.core.evidence import Evidence, Unavailable
-from weighmaster.core.globs import fold
 from weighmaster.core.values import ModelReference
 from weighmaster.errors import ClusterError
 from weighmaster.gather.credentials import NONE, Credentials
-from weighmaster.records.authorities import Material, named_identities, resolve
+from weighmaster.records.authorities import Material, is_kept_elsewhere, resolve
+from weighmaster.records.held import Held, hold, missing_ancestors, unused
 from weighmaster.records.mirror import Mirror
+from weighmaster.records.view import View
 from weighmaster.telemetry import StoreMetrics
 
 CLUSTER_POLICIES = ClusterModelPolicy.names.plural
@@ -59,8 +57,23 @@ RETENTION = timedelta(days=30)
 
 TIDY_EVERY = timedelta(hours=1)
 
-MAX_LINEAGE, MAX_PARENTS = 8, 8
-"""Generations, and parents of one model, for which records are made: cards may name anything."""
+MAX_CREATED = 32
+"""Records for lineage that are made in one look, so that other work is not held up."""
+
+MATERIAL_EVERY = timedelta(seconds=15)
+"""How old what is known of a Secret or ConfigMap with key material may be."""
+
+PAUSE = timedelta(seconds=30)
+"""How long a record is left alone after a failure that trying again at once does not mend."""
+
+MATERIAL = "KeyMaterial"
+"""Condition that says by which key material signatures were looked for."""
+
+FLOCK = 0.05
+"""Seconds between looks at least: changes come in flocks."""
+
+AGAIN_AFTER = 1.0
+"""Seconds until a record is tried again that the API server did not take."""
 
 LOOK_AGAIN = 5.0
 """Seconds between looks at what is due, when nothing happens meanwhile."""
@@ -81,7 +94,9 @@ class Gathering(Protocol):
 class _Due(Struct, frozen=True):
     """A record to work on. ``refresh`` says that what is kept in memory will not do."""
 
-    stored: Json
+    held: Held
+    authorities: tuple[KnownAuthority, ...]
+    belonging: Belonging
     refresh: bool
 
 
@@ -107,8 +122,14 @@ class RecordKeeper:
             for plural in (CLUSTER_POLICIES, POLICIES, PUBLISHERS, RECORDS)
         ]
         self._working: dict[str, asyncio.Task[None]] = {}
+        self._paused: dict[str, datetime] = {}
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._tidied: datetime | None = None
+        self._held: dict[str, Held | None] = {}
+        self._seen: tuple[Json, ...] = ()
+        self._view = View((), ())
+        self._known: dict[str, KnownAuthority] = {}
+        self._known_at: datetime | None = None
 
     def not_ready(self) -> str | None:
         """Why records cannot be kept yet; None when they can."""
@@ -131,36 +152,77 @@ class RecordKeeper:
                     await self._wake.wait()
             self._wake.clear()
             if self.not_ready() is None:
-                wanted = self._wanted()
-                for due in self._due(wanted):
-                    name = due.stored["metadata"]["name"]
-                    if name not in self._working:
-                        self._working[name] = group.create_task(self._work(name, due))
-                await self._tidy()
-            await asyncio.sleep(0.05)  # changes come in flocks
+                await self._look(group)
+            await asyncio.sleep(FLOCK)
 
-    async def _tidy(self) -> None:
-        now = self._clock()
-        if self._tidied is not None and now < self._tidied + TIDY_EVERY:
-            return
-        self._tidied = now
+    async def _look(self, group: asyncio.TaskGroup) -> None:
+        view, records = self._current_view(), self._records()
         try:
-            await self._collect_garbage()
+            await self._read_material(view, records)
+            for due in self._due(view, records):
+                name = due.held.metadata.name
+                self._working[name] = group.create_task(self._work(name, due))
+            await self._create_ancestors(view, records)
+            await self._tidy()
         except ClusterError as error:
-            _log.warning("unused records not deleted", error=str(error))
+            _log.warning("records not looked after", error=str(error))
 
-    def _wanted(self) -> frozenset[str]:
-        return frozenset(
-            named.id for named in named_identities(self._policies(), self._publishers())
-        )
+    def _current_view(self) -> View:
+        """What policies and publishers ask for; worked out when they have changed."""
+        policies, publishers = self._policies(), self._mirror.of(PUBLISHERS)
+        seen = (*(stored for stored, _ in policies), *publishers)
+        same = len(seen) == len(self._seen) and all(map(_is, seen, self._seen))
+        if not same:
+            self._seen = seen
+            self._view = View([{**stored, "kind": kind} for stored, kind in policies], publishers)
+        return self._view
 
-    def _due(self, wanted: frozenset[str]) -> list[_Due]:
+    def _records(self) -> list[Held]:
+        """All records, each read once: every look goes through all of them."""
+        before, self._held = self._held, {}
+        for stored in self._mirror.of(RECORDS):
+            name = str((stored.get("metadata") or {}).get("name"))
+            held = before.get(name)
+            if held is None or held.stored is not stored:
+                held = hold(stored)
+            self._held[name] = held
+        self._paused = {name: at for name, at in self._paused.items() if name in self._held}
+        return [held for held in self._held.values() if held is not None]
+
+    async def _read_material(self, view: View, records: Iterable[Held]) -> None:
+        """Know every authority that is looked for; Secrets and ConfigMaps are read now and then.
+
+        Raises ClusterError when those cannot be read for no fault of theirs.
+        """
+        wanted = {named.id: named for held in records for named in view.named(held.reference)}
+        now = self._clock()
+        stale = self._known_at is None or now >= self._known_at + MATERIAL_EVERY
+        known = {}
+        for key, named in wanted.items():
+            before = self._known.get(key)
+            if before is None or (stale and is_kept_elsewhere(named.identity)):
+                try:
+                    before = await resolve(named, self._material)
+                except ClusterError:
+                    if before is None:
+                        raise
+            known[key] = before
+        self._known = known
+        if stale:
+            self._known_at = now
+
+    def _due(self, view: View, records: Iterable[Held]) -> list[_Due]:
         now = self._clock()
         found = []
-        for stored in self._mirror.of(RECORDS):
-            reason = _reason(stored, wanted, now)
+        for held in records:
+            name = held.metadata.name
+            if name in self._working or now < self._paused.get(name, now):
+                continue
+            authorities = tuple(self._known[named.id] for named in view.named(held.reference))
+            belonging = view.belonging(held.reference)
+            reason = reason_to_work(held, authorities, belonging, now)
             if reason is not None:
-                found.append(_Due(stored, refresh=reason == "expired"))
+                found.append(_Due(held, authorities, belonging, refresh=reason == "expired"))
         return found
 
     async def _work(self, name: str, due: _Due) -> None:
@@ -169,147 +231,183 @@ class RecordKeeper:
                 await self._update(due)
         except ClusterError as error:
             _log.warning("record not written", record=name, error=str(error))
-            await asyncio.sleep(1)
+            if 400 <= error.status < 500 and error.status not in (404, 409, 429):
+                self._pause(name, PAUSE)
+            else:
+                await asyncio.sleep(AGAIN_AFTER)
+        except Exception as error:  # noqa: BLE001 - one bad record must not end the others
+            _log.error("record failed", record=name, error=type(error).__name__, **_where(error))
+            self._pause(name, PAUSE)
         finally:
             self._working.pop(name, None)
             self._wake.set()
 
+    def _pause(self, name: str, pause: timedelta) -> None:
+        self._paused[name] = self._clock() + pause
+
     async def _update(self, due: _Due) -> None:
-        metadata = read_metadata(due.stored)
-        try:
-            spec = msgspec.convert(due.stored.get("spec"), ModelRecordSpec)
-        except msgspec.ValidationError:
-            return
-        reference = references.parse(spec.reference)
+        held, reference = due.held, due.held.reference
         answer = await self._gatherer.resolve(reference, NONE, refresh=due.refresh)
-        belonging = self._belonging(reference)
         if isinstance(answer, Unavailable):
-            status = unavailable(answer, belonging)
+            if answer.transient and still_holds(held, self._clock()):
+                # An outage takes nothing away from what has been found out before it.
+                _log.warning("evidence kept", record=held.metadata.name, reason=answer.reason.value)
+                self._pause(held.metadata.name, RETRY[EvidenceState.UNAVAILABLE])
+                return
+            status = unavailable(answer, due.belonging)
         else:
-            authorities = await self._authorities()
             # Off the event loop: verifying keyless signatures takes milliseconds each.
             status = await asyncio.to_thread(
-                assess, answer, spec, authorities, belonging, self._clock()
+                assess, answer, held.spec, due.authorities, due.belonging, self._clock()
             )
         await self._client.patch_status(
-            f"{_collection(RECORDS)}/{metadata.name}",
-            _status(status, due.stored, metadata.generation, self._clock()),
+            f"{_collection(RECORDS)}/{held.metadata.name}",
+            _status(status, held, fingerprint(due.authorities), self._clock()),
         )
-        await self._follow_lineage(metadata, status)
         _log.info(
             "record updated",
-            record=metadata.name,
+            record=held.metadata.name,
             reference=reference.canonical,
             state=status.state,
             signed_by=status.signed_by,
         )
 
-    async def _follow_lineage(self, metadata: ObjectMeta, status: ModelRecordStatus) -> None:
-        """Have records of what the model was made from, where a policy asks for lineage."""
-        depth = metadata.annotations.get(LINEAGE_DEPTH, "0")
-        above = int(depth) + 1 if depth.isdigit() and len(depth) < 3 else MAX_LINEAGE + 1
-        if above > MAX_LINEAGE or not asks_for_lineage(self._policies()):
+    async def _create_ancestors(self, view: View, records: Iterable[Held]) -> None:
+        """Have records of what models were made from, where a policy asks for lineage."""
+        if not view.lineage:
             return
-        there = {stored.get("spec", {}).get("reference") for stored in self._mirror.of(RECORDS)}
-        for reference in status.base_models[:MAX_PARENTS]:
-            if reference not in there:
-                with contextlib.suppress(ClusterError):  # the next look tries again
-                    await self._client.create(_collection(RECORDS), new_record(reference, above))
+        missing = sorted(missing_ancestors(records).items())
+        for reference, depth in missing[:MAX_CREATED]:
+            try:
+                await self._client.create(_collection(RECORDS), new_record(reference, depth))
+            except ClusterError as error:
+                if error.status != 409:  # else the watch has not told of it yet
+                    raise
 
-    async def _collect_garbage(self) -> None:
+    async def _tidy(self) -> None:
         """Delete records that Weighmaster made and no decision has used for a long time."""
-        oldest = (self._clock() - RETENTION).date().isoformat()
-        for stored in self._mirror.of(RECORDS):
-            if is_garbage(stored, oldest):
-                name = stored["metadata"]["name"]
-                await self._client.delete(f"{_collection(RECORDS)}/{name}")
-                _log.info("record deleted: unused", record=name)
+        now = self._clock()
+        if self._tidied is not None and now < self._tidied + TIDY_EVERY:
+            return
+        self._tidied = now
+        oldest = (now - RETENTION).date().isoformat()
+        for held in unused((held for held in self._held.values() if held), oldest):
+            await self._client.delete(f"{_collection(RECORDS)}/{held.metadata.name}")
+            _log.info("record deleted: unused", record=held.metadata.name)
 
-    async def _authorities(self) -> list[KnownAuthority]:
-        named = named_identities(self._policies(), self._publishers())
-        return [await resolve(each, self._material) for each in named]
-
-    def _belonging(self, reference: ModelReference) -> Belonging:
-        publishers = [read_publisher(stored) for stored in self._publishers()]
-        owners = Snapshot(publishers=publishers).publishers.owners(fold(reference.location))
-        owner = min(owners, key=lambda publisher: publisher.name, default=None)
-        return Belonging(owner.name, owner.jurisdiction) if owner else Belonging()
-
-    def _policies(self) -> list[Json]:
+    def _policies(self) -> list[tuple[Json, str]]:
         return [
-            {**stored, "kind": kind}
+            (stored, kind)
             for plural, kind in (
-                (CLUSTER_POLICIES, "ClusterModelPolicy"),
-                (POLICIES, "ModelPolicy"),
+                (CLUSTER_POLICIES, ClusterModelPolicy.names.kind),
+                (POLICIES, ModelPolicy.names.kind),
             )
             for stored in self._mirror.of(plural)
         ]
 
-    def _publishers(self) -> list[Json]:
-        return self._mirror.of(PUBLISHERS)
 
-
-def asks_for_lineage(policies: Iterable[Json]) -> bool:
-    """Whether any usable policy has an origin rule that includes lineage."""
-    for stored in policies:
-        try:
-            rules = read_spec(stored).rules
-        except msgspec.ValidationError:
-            continue
-        if any(rule.origin and rule.origin.lineage is Lineage.INCLUDE for rule in rules):
-            return True
-    return False
-
-
-def is_garbage(stored: Json, oldest: str) -> bool:
-    """Whether a record was made by Weighmaster and last used before a day (``YYYY-MM-DD``)."""
-    record = read_record(stored)
-    created = read_metadata(stored).creation_timestamp
-    last = record.last_used or (created.date().isoformat() if created else "")
-    return record.managed and bool(last) and last < oldest
-
-
-def _reason(stored: Json, wanted: frozenset[str], now: datetime) -> str | None:
+def reason_to_work(
+    held: Held, authorities: Sequence[KnownAuthority], belonging: Belonging, now: datetime
+) -> str | None:
     """Why a record has to be worked on now; None when it need not be."""
-    try:
-        status = msgspec.convert(stored.get("status") or {}, ModelRecordStatus)
-    except msgspec.ValidationError:
+    status = held.status
+    if status is None:
         return "unreadable"
-    generation = read_metadata(stored).generation
-    if status.state in (None, EvidenceState.PENDING) or status.observed_generation != generation:
+    if status.state in (None, EvidenceState.PENDING):
+        return "new"
+    if status.observed_generation != held.metadata.generation:
         return "new"
     if status.state in RETRY and status.fetched_at is not None:
         return "expired" if now >= status.fetched_at + RETRY[status.state] else None
-    if status.expires_at is not None and now >= status.expires_at - AHEAD:
+    if status.expires_at is not None and now >= status.expires_at - _ahead(status):
         return "expired"
-    if {result.id for result in status.authorities} != wanted:
+    if Belonging(status.publisher, status.jurisdiction) != belonging:
+        return "publisher"
+    if {result.id for result in status.authorities} != {known.id for known in authorities}:
         return "authorities"
-    return None
+    noted = next((each.message for each in status.conditions if each.type == MATERIAL), "")
+    return None if noted == _material_note(fingerprint(authorities)) else "material"
 
 
-def _status(
-    status: ModelRecordStatus, stored: Json, generation: int, now: datetime
-) -> dict[str, Any]:
+def still_holds(held: Held, now: datetime) -> bool:
+    """Whether evidence that is stored is about what the record says now, and has not expired."""
+    status = held.status
+    return (
+        status is not None
+        and status.state is EvidenceState.RESOLVED
+        and status.observed_generation == held.metadata.generation
+        and (status.expires_at is None or now < status.expires_at)
+    )
+
+
+def fingerprint(authorities: Iterable[KnownAuthority]) -> str:
+    """A digest of the key material that is kept in Secrets and ConfigMaps; empty for none.
+
+    An authority keeps its id when such an object changes, so this tells that it did.
+    """
+    found = [f"{known.id} {known.material}" for known in authorities if known.material]
+    return sha256("\n".join(sorted(found)).encode()).hexdigest()[:16] if found else ""
+
+
+def _ahead(status: ModelRecordStatus) -> timedelta:
+    """How long before it expires evidence is renewed: little where it does not hold for long."""
+    if status.expires_at is None or status.fetched_at is None:
+        return AHEAD
+    return min(AHEAD, (status.expires_at - status.fetched_at) / 4)
+
+
+def _status(status: ModelRecordStatus, held: Held, material: str, now: datetime) -> dict[str, Any]:
     """The status as a merge patch: what it does not say any more is removed."""
     resolved = status.state is EvidenceState.RESOLVED
-    before: dict[str, Any] = next(iter((stored.get("status") or {}).get("conditions") or ()), {})
-    condition = {
+    ready = {
         "type": "Ready",
         "status": "True" if resolved else "False",
         "reason": status.state.value if status.state else "Pending",
         "message": "evidence gathered"
         if resolved or not status.failures
         else status.failures[0].message,
-        "observedGeneration": generation,
-        "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
-    if before.get("status") == condition["status"] and before.get("lastTransitionTime"):
-        condition["lastTransitionTime"] = before["lastTransitionTime"]
-    patch: dict[str, Any] = msgspec.to_builtins(status)
-    patch = {key: _without_none(value) for key, value in patch.items()}
-    patch["conditions"] = [condition]
-    patch["observedGeneration"] = generation
+    checked = {
+        "type": MATERIAL,
+        "status": "True" if resolved else "Unknown",
+        "reason": "Read" if resolved else "NotResolved",
+        "message": _material_note(material),
+    }
+    stored = held.stored.get("status") or {}
+    before = {each.get("type"): each for each in stored.get("conditions") or ()}
+    patch: dict[str, Any] = dict.fromkeys(stored)  # null, in a merge patch, removes
+    made: dict[str, Any] = msgspec.to_builtins(status)
+    patch |= {key: _without_none(value) for key, value in made.items()}
+    patch["conditions"] = [
+        {
+            **condition,
+            "observedGeneration": held.metadata.generation,
+            "lastTransitionTime": _since(condition, before.get(condition["type"]), now),
+        }
+        for condition in (ready, checked)
+    ]
+    patch["observedGeneration"] = held.metadata.generation
     return patch
+
+
+def _since(condition: Json, before: Json | None, now: datetime) -> str:
+    if before and before.get("status") == condition["status"] and before.get("lastTransitionTime"):
+        return str(before["lastTransitionTime"])
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _material_note(material: str) -> str:
+    return f"signatures were looked for with key material {material or 'written in policies'}"
+
+
+def _where(error: Exception) -> dict[str, Any]:
+    """Where something failed. Its text may quote what was read, and is left out."""
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    return {"where": [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]}
+
+
+def _is(one: object, other: object) -> bool:
+    return one is other
 
 
 def _without_none(value: Any) -> Any:

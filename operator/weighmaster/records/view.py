@@ -1,0 +1,61 @@
+"""A view of what policies and publishers ask of records, as of one moment."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from weighmaster.api.v1alpha1.rules import Lineage
+from weighmaster.cluster.client import Json
+from weighmaster.core.assess import Belonging
+from weighmaster.core.evaluate.policies import read_spec
+from weighmaster.core.evaluate.snapshot import Publisher, Snapshot, read_publisher
+from weighmaster.core.evaluate.stored import read_metadata
+from weighmaster.core.globs import aliases
+from weighmaster.core.values import ModelReference
+from weighmaster.records.authorities import Named, named_identities
+
+
+class View:
+    """Whose signatures are looked for of which reference, and whether lineage matters.
+
+    A record is looked through for the identities that policies name and for those of its own
+    publishers, which are all that a rule can ask for. However many publishers there are, a record
+    says no more than it must.
+    """
+
+    def __init__(self, policies: Iterable[Json], publishers: Iterable[Json]) -> None:
+        self._policies = list(policies)
+        self._publishers = {read_metadata(stored).name: stored for stored in publishers}
+        read = [read_publisher(stored) for stored in self._publishers.values()]
+        self._index = Snapshot(publishers=read).publishers
+        self._named: dict[tuple[str, ...], tuple[Named, ...]] = {}
+        self.lineage = asks_for_lineage(self._policies)
+
+    def named(self, reference: ModelReference) -> tuple[Named, ...]:
+        """The identities to look for."""
+        names = tuple(owner.name for owner in self._owners(reference))
+        if names not in self._named:
+            owners = [self._publishers[name] for name in names]
+            self._named[names] = tuple(named_identities(self._policies, owners))
+        return self._named[names]
+
+    def belonging(self, reference: ModelReference) -> Belonging:
+        """Whose namespace a reference lies in; the first by name where there are several."""
+        owner = next(iter(self._owners(reference)), None)
+        return Belonging(owner.name, owner.jurisdiction) if owner else Belonging()
+
+    def _owners(self, reference: ModelReference) -> list[Publisher]:
+        found = {owner for alias in aliases(reference) for owner in self._index.owners(alias)}
+        return sorted(found, key=lambda publisher: publisher.name)
+
+
+def asks_for_lineage(policies: Iterable[Json]) -> bool:
+    """Whether any usable policy has an origin rule that includes lineage."""
+    for stored in policies:
+        try:
+            rules = read_spec(stored).rules
+        except msgspec.ValidationError:
+            continue
+        if any(rule.origin and rule.origin.lineage is Lineage.INCLUDE for rule in rules):
+            return True
+    return False
