@@ -340,14 +340,14 @@ def trust_root(instance: SigstoreInstance, change: Callable[[Json], None]) -> Tr
 def test_a_log_key_counts_only_while_it_was_in_use(
     minted: Minted, instance: SigstoreInstance
 ) -> None:
-    for end, accepted in ((AT - timedelta(days=1), False), (AT + timedelta(days=1), True)):
+    for end, counts in ((AT - timedelta(days=1), False), (AT + timedelta(days=1), True)):
 
         def limit(document: Json, end: datetime = end) -> None:
             period = document["tlogs"][0]["publicKey"]["validFor"]
             period["end"] = end.isoformat().replace("+00:00", "Z")
 
         by = keyless_authority(trust_root(instance, limit), ISSUER, subject=SUBJECT)
-        if accepted:
+        if counts:
             assert accepted(minted.finish(), by=by)
         else:
             assert refusal(minted.finish(), by=by) is R.NOT_LOGGED
