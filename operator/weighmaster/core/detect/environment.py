@@ -155,12 +155,8 @@ def build(container: Mapping[str, Json], path: Path, around: Surroundings) -> En
             _take_all(environment, source, around)
     environment.root(path)
     variables = container.get("env")
-    if type(variables) is dict:  # KubeAI and others write a plain mapping
-        for name, value in variables.items():
-            if type(name) is str:
-                environment.assign(name, environment.expand(text(value)))
-        environment.listed = variables
-        return environment
+    if type(variables) is dict:
+        return _plain(environment, variables)
     if type(variables) is not list:
         return environment
     environment.listed = variables
@@ -183,6 +179,15 @@ def build(container: Mapping[str, Json], path: Path, around: Surroundings) -> En
         values[name] = environment.expand(value) if "$" in value else value
         if origins:
             origins.pop(name, None)
+    return environment
+
+
+def _plain(environment: Environment, variables: dict[str, Json]) -> Environment:
+    """KubeAI and others write variables as a plain mapping."""
+    for name, value in variables.items():
+        if type(name) is str:
+            environment.assign(name, environment.expand(text(value)))
+    environment.listed = variables
     return environment
 
 
