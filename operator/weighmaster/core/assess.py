@@ -26,14 +26,16 @@ from weighmaster.core.evaluate.records import HIDING, PROPOSED
 from weighmaster.core.evidence import (
     Evidence,
     GapReason,
-    SignatureKind,
+    SignatureBundle,
     Unavailable,
     content_digest,
 )
 from weighmaster.core.verify.authorities import Authority
 from weighmaster.core.verify.compare import File, Scope
-from weighmaster.core.verify.model import Requirement, Verified, verify_model
+from weighmaster.core.verify.cosign import split_material, verify_cosign
+from weighmaster.core.verify.model import Requirement, verify_model
 from weighmaster.core.verify.reasons import VerificationReason
+from weighmaster.core.verify.signature import Signer
 from weighmaster.errors import VerificationError
 
 MAX_AUTHORITIES = 256
@@ -94,7 +96,8 @@ def assess(
     asserted = spec.asserted
     card = evidence.card
     base_models, lineage_known = _lineage(evidence, asserted.base_models if asserted else ())
-    results = [_result(known, evidence, spec, now) for known in authorities[:MAX_AUTHORITIES]]
+    found = _found(evidence, spec)
+    results = [_result(known, evidence, found, now) for known in authorities[:MAX_AUTHORITIES]]
     signer = next((result.identity for result in results if result.verified), None)
     return ModelRecordStatus(
         state=EvidenceState.RESOLVED,
@@ -139,23 +142,65 @@ def unavailable(answer: Unavailable, belonging: Belonging) -> ModelRecordStatus:
     )
 
 
+class _Signatures(Struct, frozen=True):
+    """What there is to verify: signatures of the artifact's manifest, and bundles about files."""
+
+    digest: str
+    attached: tuple[SignatureBundle, ...]
+    of_files: tuple[bytes, ...]
+
+
+def _found(evidence: Evidence, spec: ModelRecordSpec) -> _Signatures:
+    """The signatures that were gathered, and the one that people stated."""
+    digest = evidence.resolved.rpartition("@")[2]
+    attached, of_files = split_material(evidence.signatures, digest)
+    bundles = [each.content for each in of_files]
+    if spec.signature is not None and spec.signature.inline is not None:
+        bundles.append(spec.signature.inline.encode())
+    return _Signatures(digest, tuple(attached), tuple(bundles))
+
+
 def _result(
-    known: KnownAuthority, evidence: Evidence, spec: ModelRecordSpec, now: datetime
+    known: KnownAuthority, evidence: Evidence, found: _Signatures, now: datetime
 ) -> AuthorityResult:
     if known.authority is None:
         return _refused(known.id, "AuthorityUnusable", known.problem or "it cannot be used")
+    failure: VerificationError | None = None
+    if found.attached:
+        # It covers everything in the artifact, whatever else could not be read and whether the
+        # digests of files are known or not: a good one comes first.
+        try:
+            signer = verify_cosign(found.attached, known.authority, found.digest, now)
+        except VerificationError as error:
+            failure = error
+        else:
+            return _verified(known.id, signer, Coverage.ALL)
     if evidence.lacks(GapReason.SIGNATURES_UNKNOWN, GapReason.SIGNATURE_NOT_READ):
         return _refused(known.id, "SignaturesUnknown", "its signatures could not be read")
-    bundles, sources = _bundles(evidence, spec)
+    if failure is not None and not found.of_files:
+        return _refused(known.id, failure.reason, failure.message)
+    return _result_of_files(known.id, known.authority, found.of_files, evidence, now)
+
+
+def _result_of_files(
+    key: str,
+    authority: Authority,
+    bundles: Sequence[bytes],
+    evidence: Evidence,
+    now: datetime,
+) -> AuthorityResult:
+    """Whether the authority signed the files, by name and digest (OMS)."""
     if bundles and not evidence.complete:
         return _refused(
-            known.id,
+            key,
             "ListingIncomplete",
             "it is signed, but the digests of its files are not all known, so there is nothing to"
             " compare the signature with",
         )
-    requirement = Requirement(authorities=(known.authority,))
+    requirement = Requirement(authorities=(authority,))
     files = {file.name: File(file.sha256, file.size) for file in evidence.files}
+    # Files that signatures lie in cannot sign themselves.
+    sources = frozenset(each.source for each in evidence.signatures)
     for coverage in (Coverage.ALL, Coverage.WEIGHTS):
         try:
             scope = Scope(coverage=coverage, ignore=sources)
@@ -163,22 +208,12 @@ def _result(
         except VerificationError as error:
             if error.reason is VerificationReason.EXTRA_FILES:
                 continue
-            return _refused(known.id, error.reason, error.message)
-        return _verified(known.id, verified, coverage)
-    return _refused(known.id, VerificationReason.EXTRA_FILES, "it has files that nobody signed")
+            return _refused(key, error.reason, error.message)
+        return _verified(key, verified.signers[0], coverage)
+    return _refused(key, VerificationReason.EXTRA_FILES, "it has files that nobody signed")
 
 
-def _bundles(evidence: Evidence, spec: ModelRecordSpec) -> tuple[list[bytes], frozenset[str]]:
-    """Signatures to look at, and the files they lie in, which cannot sign themselves."""
-    found = [each for each in evidence.signatures if each.kind is SignatureKind.BUNDLE]
-    bundles = [each.content for each in found]
-    if spec.signature is not None and spec.signature.inline is not None:
-        bundles.append(spec.signature.inline.encode())
-    return bundles, frozenset(each.source for each in evidence.signatures)
-
-
-def _verified(key: str, verified: Verified, coverage: Coverage) -> AuthorityResult:
-    signer = verified.signers[0]
+def _verified(key: str, signer: Signer, coverage: Coverage) -> AuthorityResult:
     return AuthorityResult(
         id=key,
         verified=True,
