@@ -51,6 +51,7 @@ async def run_controller(settings: ControllerSettings) -> None:
 
         health = HealthServer(registry, not_ready, settings.health_host, settings.health_port)
         await health.start()
+
         async def candidate() -> None:
             """Lead whenever it is our turn; what was lost in an outage may be won again."""
             while True:
