@@ -164,6 +164,8 @@ def read_reference(text: str) -> ModelReference:
 
 def record_key(reference: ModelReference) -> str:
     """The reference that the record of a use is about: the whole model, whatever file is loaded."""
+    if reference.file is None:  # then # is a letter of the name, as in an object's key
+        return reference.canonical
     return reference.canonical.partition("#")[0]
 
 
