@@ -123,6 +123,7 @@ class RecordKeeper:
         ]
         self._working: dict[str, asyncio.Task[None]] = {}
         self._paused: dict[str, datetime] = {}
+        self._written: dict[str, tuple[Json, datetime]] = {}
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._tidied: datetime | None = None
         self._held: dict[str, Held | None] = {}
@@ -186,7 +187,9 @@ class RecordKeeper:
             if held is None or held.stored is not stored:
                 held = hold(stored)
             self._held[name] = held
-        self._paused = {name: at for name, at in self._paused.items() if name in self._held}
+        for memory in (self._paused, self._written):
+            for name in memory.keys() - self._held.keys():
+                del memory[name]
         return [held for held in self._held.values() if held is not None]
 
     async def _read_material(self, view: View, records: Iterable[Held]) -> None:
@@ -218,6 +221,9 @@ class RecordKeeper:
             name = held.metadata.name
             if name in self._working or now < self._paused.get(name, now):
                 continue
+            before, until = self._written.get(name, (None, now))
+            if before is held.stored and now < until:
+                continue  # the watch has not told yet what was written
             authorities = tuple(self._known[named.id] for named in view.named(held.reference))
             belonging = view.belonging(held.reference)
             reason = reason_to_work(held, authorities, belonging, now)
@@ -264,6 +270,7 @@ class RecordKeeper:
             f"{_collection(RECORDS)}/{held.metadata.name}",
             _status(status, held, fingerprint(due.authorities), self._clock()),
         )
+        self._written[held.metadata.name] = held.stored, self._clock() + PAUSE
         _log.info(
             "record updated",
             record=held.metadata.name,

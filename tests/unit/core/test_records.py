@@ -18,6 +18,7 @@ from weighmaster.core.evaluate.records import (
     record_name,
 )
 from weighmaster.core.evaluate.snapshot import Snapshot
+from weighmaster.core.values import ModelReference
 
 COMMIT = "a" * 40
 REFERENCE = f"hf://acme/m@{COMMIT}"
@@ -158,7 +159,7 @@ def test_the_record_that_counts_does_not_depend_on_the_order_of_records() -> Non
     ids=str,
 )
 def test_record_that_is_made_for_a_use_is_found_by_it(
-    reference: references.ModelReference,
+    reference: ModelReference,
 ) -> None:
     key = record_key(reference)
     document = new_record(key)

@@ -46,7 +46,7 @@ class FakeCluster(ApiClient):
         self.version = 0
         self.calls: Counter[str] = Counter()
         self.failures: list[ClusterError] = []
-        self.before_patch: Callable[[str], None] | None = None
+        self.lag = 0.0
         self._events: dict[str, list[tuple[int, Json]]] = {}
         self._changed = asyncio.Event()
 
@@ -88,11 +88,13 @@ class FakeCluster(ApiClient):
         assert not metadata_only
         seen = int(resource_version)
         while True:
+            changed = self._changed
             for version, event in list(self._events.get(path, ())):
                 if version > seen:
                     seen = version
                     yield copy.deepcopy(event)
-            await self._changed.wait()
+            await changed.wait()
+            await asyncio.sleep(self.lag)
 
     async def get(self, path: str) -> Json:
         raise NotImplementedError
@@ -121,8 +123,6 @@ class FakeCluster(ApiClient):
     async def patch_status(self, path: str, status: Mapping[str, Any]) -> None:
         await self._answer("patch_status")
         collection, _, name = path.rpartition("/")
-        if self.before_patch is not None:
-            self.before_patch(name)
         if name not in self.objects.get(collection, {}):
             raise ClusterError("it is gone", status=404)
         stored = copy.deepcopy(self.objects[collection][name])

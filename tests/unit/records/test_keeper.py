@@ -457,6 +457,19 @@ async def test_one_record_is_worked_on_by_one_task_and_many_by_a_few(
     assert len(gatherer.asked) == 40
 
 
+async def test_record_is_not_worked_on_again_because_the_watch_lags(
+    cluster: FakeCluster, gatherer: FakeGatherer, start: Start
+) -> None:
+    cluster.lag = 0.1
+    for n in range(5):
+        cluster.put("modelrecords", record(f"hf://acme/m{n}@{COMMIT}", f"m{n}"))
+    start()
+    for n in range(5):
+        await eventually(resolved(cluster, f"m{n}"))
+    await quiet(0.3)
+    assert len(gatherer.asked) == 5
+
+
 async def test_restarted_keeper_finds_its_work_done(
     cluster: FakeCluster, gatherer: FakeGatherer, start: Start
 ) -> None:
