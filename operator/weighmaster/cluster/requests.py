@@ -22,6 +22,9 @@ MAX_WAITING = 1000
 MAX_REMEMBERED = 10_000
 """References that are not asked for twice."""
 
+AGAIN_AFTER = 0.5
+"""Seconds of rest after a request that failed."""
+
 _log = structlog.get_logger()
 
 
@@ -57,7 +60,7 @@ class EvidenceRequests:
                     _log.info("record created", reference=job)
             except ClusterError as error:
                 self._failed(job, error)
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(AGAIN_AFTER)
 
     def _failed(self, job: str | _Use, error: ClusterError) -> None:
         if isinstance(job, _Use):
