@@ -41,7 +41,7 @@ from weighmaster.core.verify.authorities import (
     certificate_authority,
     key_authority,
 )
-from weighmaster.core.verify.bundle import MAX_CERTIFICATES
+from weighmaster.core.verify.bundle import MAX_CERTIFICATE_BYTES, MAX_CERTIFICATES
 from weighmaster.core.verify.cosign import (
     MAX_BUNDLE_BYTES,
     MAX_MATERIAL,
@@ -182,6 +182,7 @@ def test_every_bit_of_a_payload_counts(key: Key, authority: KeyAuthority) -> Non
         (payload_of(DIGEST, type=None), R.MALFORMED),
         (payload_of(DIGEST, expires=1), R.UNSUPPORTED),
         (payload_of(DIGEST, image={}), R.MALFORMED),
+        (payload_of(DIGEST, image={"docker-manifest-digest": DIGEST, "x": 1}), R.UNSUPPORTED),
         (payload_of(DIGEST, image={"docker-manifest-digest": [DIGEST]}), R.MALFORMED),
         (b'{"critical": {}}', R.MALFORMED),
         (b"{}", R.MALFORMED),
@@ -290,6 +291,22 @@ def test_an_annotation_with_two_values_is_refused(key: Key, authority: KeyAuthor
         annotations=((SIGNATURE, b64(b"x")), *mine.annotations),
     )
     assert refusal(doubled, by=authority) is R.MALFORMED
+
+
+def test_annotations_that_say_nothing_of_the_signature_do_not_matter(
+    key: Key, authority: KeyAuthority
+) -> None:
+    mine = signed(key)
+    more = (("a", "1"), ("a", "2"), ("b", "x" * (MAX_ANNOTATION + 1)))
+    found = SignatureBundle(
+        kind=mine.kind,
+        content=mine.content,
+        source=mine.source,
+        annotations=(*mine.annotations, *more),
+    )
+    assert accepted(found, by=authority)
+    # Nor what says who else may vouch for it, where the key itself is known.
+    assert accepted(noted(mine, certificate="?", chain="?", bundle="?"), by=authority)
 
 
 def test_a_good_signature_is_found_among_bad_ones_in_any_order(
@@ -410,6 +427,10 @@ def test_a_signature_of_another_method_is_refused(
     assert refusal(by_certificate(chain, "legacy"), by=authority) is R.BAD_SIGNATURE
 
 
+def _armoured(content: bytes) -> str:
+    return f"-----BEGIN CERTIFICATE-----\n{b64(content)}\n-----END CERTIFICATE-----\n"
+
+
 def test_certificates_beside_a_signature_must_be_plain(
     chain: Chain, certified: CertificateAuthority
 ) -> None:
@@ -422,6 +443,7 @@ def test_certificates_beside_a_signature_must_be_plain(
         ("-----BEGIN CERTIFICATE-----\nAAA\n-----END CERTIFICATE-----", R.MALFORMED),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", R.MALFORMED),
         (leaf * (MAX_CERTIFICATES + 1), R.TOO_LARGE),
+        (_armoured(b"x" * (MAX_CERTIFICATE_BYTES + 1)), R.TOO_LARGE),
         (None, R.WRONG_METHOD),
     ):
         assert refusal(noted(found, certificate=text), by=certified) is reason, text
@@ -454,5 +476,11 @@ def test_signatures_of_files_are_told_from_those_of_artifacts(key: Key) -> None:
     loose = SignatureBundle(kind=SignatureKind.DETACHED, content=b"", source="model.asc")
     elsewhere = attached(cosign_bundle(statement(OTHER), key), OTHER)
     mine, broken = attached(cosign_bundle(statement(DIGEST), key), DIGEST), attached(b"{", DIGEST)
-    found = split_material((files, beside, loose, elsewhere, mine, broken), DIGEST)
-    assert found == ([mine, broken], [files, beside])
+    disguised = SignatureBundle(
+        kind=SignatureKind.COSIGN_SIGNATURE, content=files.content, source="x", subject=DIGEST
+    )
+    torn = SignatureBundle(kind=SignatureKind.BUNDLE, content=b"{", source="model.sig")
+    everything = (files, beside, loose, elsewhere, mine, broken, disguised, torn)
+    of_artifact, of_files = split_material(everything, DIGEST)
+    assert of_artifact == [mine, broken, disguised]
+    assert of_files == [files, beside, torn]

@@ -1,5 +1,6 @@
 """Keyless cosign signatures, both forms, against a Sigstore instance of our own, offline."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.signing.bundles import Json, b64, public_pem
@@ -26,7 +28,7 @@ from tests.signing.cosign import (
     promise,
     statement,
 )
-from tests.signing.sigstore_instance import SigstoreInstance
+from tests.signing.sigstore_instance import EPOCH, SigstoreInstance
 from weighmaster.core.evidence import SignatureBundle
 from weighmaster.core.verify.authorities import (
     KeyAuthority,
@@ -230,6 +232,27 @@ def test_an_entry_of_another_signature_or_certificate_does_not_count(
     assert refusal(minted.finish(), by=signer) is R.NOT_LOGGED
 
 
+def test_a_signature_that_is_not_the_certificates_is_refused_though_it_was_logged(
+    minted: Minted, signer: KeylessAuthority, key: ec.EllipticCurvePrivateKey
+) -> None:
+    forged = legacy(minted.payload, key, [minted.party.certificate])
+    minted.signed = forged
+    minted.signature = dict(forged.annotations)[SIGNATURE]
+    minted.body["spec"]["signature"]["content"] = minted.signature
+    assert refusal(minted.finish(), by=signer) is R.BAD_SIGNATURE
+
+
+def test_a_bundle_with_the_log_entry_of_another_artifact_is_refused(
+    instance: SigstoreInstance, party: Party, signer: KeylessAuthority
+) -> None:
+    mine, other = (
+        instance.sign(statement(digest), NAME, ISSUER, AT, party) for digest in (DIGEST, OTHER)
+    )
+    entries = other["verificationMaterial"]["tlogEntries"]
+    mine["verificationMaterial"]["tlogEntries"] = entries
+    assert refusal(attached(mine, DIGEST), by=signer) is R.NOT_LOGGED
+
+
 def test_an_entry_with_a_bare_key_in_it_does_not_count(
     minted: Minted, signer: KeylessAuthority
 ) -> None:
@@ -351,6 +374,34 @@ def test_a_log_key_counts_only_while_it_was_in_use(
             assert accepted(minted.finish(), by=by)
         else:
             assert refusal(minted.finish(), by=by) is R.NOT_LOGGED
+
+
+def test_the_log_is_found_among_several_and_none_but_it_counts(
+    minted: Minted, instance: SigstoreInstance
+) -> None:
+    stranger = SigstoreInstance()
+    edwards = ed25519.Ed25519PrivateKey.generate().public_key()
+    raw_key = edwards.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+    def more(document: Json) -> None:
+        own = document["tlogs"][0]
+        del own["publicKey"]["validFor"]
+        other = json.loads(stranger.trusted_root())["tlogs"][0]
+        other["baseUrl"] = "https://rekor2.test"
+        third = json.loads(json.dumps(other))
+        third["publicKey"]["rawBytes"] = b64(raw_key)
+        third["publicKey"]["keyDetails"] = "PKIX_ED25519"
+        past = json.loads(json.dumps(own))
+        past["publicKey"]["validFor"] = {"start": EPOCH, "end": "2021-01-01T00:00:00Z"}
+        document["tlogs"] = [other, third, past, own]
+
+    by = keyless_authority(trust_root(instance, more), ISSUER, subject=SUBJECT)
+    assert accepted(minted.finish(), by=by)
+    entry = minted.entry()
+    entry["Payload"]["logID"] = hashlib.sha256(raw_key).hexdigest()
+    assert refusal(minted.with_entry(entry), by=by) is R.NOT_LOGGED
 
 
 def test_a_certificate_authority_counts_only_while_it_was_in_use(

@@ -133,6 +133,7 @@ def _check_promise(promise: _Promise, root: TrustedRoot) -> None:
 
     At a time at which its key was in use, which ``sigstore`` leaves out.
     """
+    problem = "the transparency log is none of the trust root"
     for log in root._inner.tlogs:  # noqa: SLF001
         public = log.public_key
         try:
@@ -142,11 +143,12 @@ def _check_promise(promise: _Promise, root: TrustedRoot) -> None:
         if not is_signing_key(key) or hashlib.sha256(public_der(key)).digest() != promise.log:
             continue
         if not _contains(public.valid_for, promise.at):
-            raise _not_logged("the log's key was not in use when it says that it was signed")
-        if is_signed_by(key, promise.signature, promise.signed):
+            problem = "the log's key was not in use when it says that it was signed"
+        elif is_signed_by(key, promise.signature, promise.signed):
             return
-        raise _not_logged("the transparency log's promise does not verify: it was changed")
-    raise _not_logged("the transparency log is none of the trust root")
+        else:
+            problem = "the transparency log's promise does not verify: it was changed"
+    raise _not_logged(problem)
 
 
 def _check_entry(body: bytes, signed: SimpleSignature, leaf: x509.Certificate) -> None:
