@@ -93,14 +93,24 @@ class AdmissionHandler:
         """
         started = time.perf_counter()
         judged = self._judge(path, body)
-        evidence = self._evidence
-        if judged.pending and evidence is not None and not judged.dry_run:
+        if self._evidence is not None and not judged.dry_run:
+            try:
+                judged = await self._with_evidence(self._evidence, judged, path, body)
+            except Exception as error:  # noqa: BLE001 - whatever failed, the answer is a refusal
+                judged = self._failed(judged.uid, judged.stage, error)
+        return self._finish(judged, started)
+
+    async def _with_evidence(
+        self, evidence: Evidence, judged: _Judged, path: str, body: bytes
+    ) -> _Judged:
+        """The judgement once evidence that was missing has been asked for and waited for."""
+        if judged.pending:
             evidence.ask(judged.pending)
             if judged.stage == Stage.VALIDATE and await evidence.settled(judged.pending):
                 judged = self._judge(path, body)
-        if evidence is not None and judged.records and not judged.dry_run:
+        if judged.records:
             evidence.used(judged.records, self._clock().date().isoformat())
-        return self._finish(judged, started)
+        return judged
 
     def handle(self, path: str, body: bytes) -> Answer:
         """The answer to a request by what is known now. Never raises."""
@@ -130,13 +140,16 @@ class AdmissionHandler:
             refusal = refuse(_REASONS[error.code], error.message, error.code)
             return _Judged(error.uid, stage, Review(refusal))
         except Exception as error:  # noqa: BLE001 - whatever failed, the answer is a refusal
-            _log.error("admission request failed", uid=uid, stage=stage, **_cause(error))
-            refusal = refuse(
-                Reason.INTERNAL_ERROR,
-                f"an internal error; the log has its cause under request {uid}",
-                500,
-            )
-            return _Judged(uid or find_uid(body), stage, Review(refusal))
+            return self._failed(uid or find_uid(body), stage, error)
+
+    def _failed(self, uid: str, stage: str, error: Exception) -> _Judged:
+        _log.error("admission request failed", uid=uid, stage=stage, **_cause(error))
+        refusal = refuse(
+            Reason.INTERNAL_ERROR,
+            f"an internal error; the log has its cause under request {uid}",
+            500,
+        )
+        return _Judged(uid, stage, Review(refusal))
 
     def _finish(self, judged: _Judged, started: float) -> Answer:
         answer = judged.answer
