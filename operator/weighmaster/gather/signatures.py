@@ -154,7 +154,11 @@ class _Search:
         self.gaps.append(Gap(GapReason.SIGNATURE_NOT_READ, detail[:256]))
 
 
+_EMPTY = "application/vnd.oci.empty.v1+json"
+"""What cosign 3.1 puts into the index of a registry without the referrers API: nothing said."""
+
+
 def _may_sign(entry: Descriptor) -> bool:
     """Whether a referrer may be a signature; one that does not say what it is, may."""
     kind = entry.artifact_type
-    return kind is None or kind.startswith((_BUNDLE, *_ENVELOPES)) or "cosign" in kind
+    return kind in (None, _EMPTY) or kind.startswith((_BUNDLE, *_ENVELOPES)) or "cosign" in kind

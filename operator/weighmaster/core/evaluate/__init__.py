@@ -1,6 +1,6 @@
 """Evaluation: policy against model uses, giving findings."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -48,12 +48,27 @@ def too_costly(workload: Workload, uses: Sequence[ModelUse], snapshot: Snapshot)
 
 
 def evaluate(
-    workload: Workload, uses: Iterable[ModelUse], snapshot: Snapshot, now: datetime
-) -> list[Finding]:
+    workload: Workload, uses: tuple[ModelUse, ...], snapshot: Snapshot, now: datetime
+) -> Sequence[Finding]:
     """Every rule of every policy that matches, for every model use it matches.
 
-    ``now`` decides which exceptions have expired; it must be aware of its time zone.
+    ``now`` decides which exceptions and which evidence have expired; it must be aware of its time
+    zone.
     """
+    about = (
+        *(workload.group, workload.kind, workload.namespace, workload.name, uses),
+        *(frozenset(labels.items()) for labels in workload.label_sets),
+    )
+    findings: Sequence[Finding] | None = snapshot.memory.recall(about, now)
+    if findings is None:
+        findings = _evaluate(workload, uses, snapshot, now)
+        snapshot.memory.keep(about, findings, now)
+    return findings
+
+
+def _evaluate(
+    workload: Workload, uses: tuple[ModelUse, ...], snapshot: Snapshot, now: datetime
+) -> list[Finding]:
     subjects = [Subject(use, workload, snapshot, now) for use in uses]
     findings: list[Finding] = []
     for policy, namespace_excluded in snapshot.applicable(workload.namespace):

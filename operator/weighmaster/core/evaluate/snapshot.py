@@ -10,6 +10,7 @@ from msgspec import Struct
 from weighmaster.api.v1alpha1.jurisdictions import Code
 from weighmaster.api.v1alpha1.publisher import ModelPublisherSpec
 from weighmaster.core.evaluate.exceptions import Approval
+from weighmaster.core.evaluate.memory import Memory
 from weighmaster.core.evaluate.policies import Policy, PolicyKey
 from weighmaster.core.evaluate.records import Record, authority_id
 from weighmaster.core.evaluate.selectors import NAMESPACE_NAME_LABEL, Labels
@@ -84,6 +85,10 @@ class Snapshot:
         )
         self.records = _by_reference(records)
         self.namespaces = namespaces if namespaces is not None else {}
+        ends = [approval.expires_at for approval in exceptions]
+        ends += [record.status.expires_at for record in self.records.values()]
+        self.memory: Memory[Any] = Memory(end for end in ends if end is not None)
+        """Findings by this snapshot."""
         self._exceptions: dict[tuple[PolicyKey, str], list[Approval]] = {}
         for approval in sorted(exceptions, key=lambda approval: approval.name):
             for rule in approval.rules:
