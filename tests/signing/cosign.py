@@ -15,21 +15,30 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.signing.bundles import Json, b64, raw
-from tests.signing.chains import Chain, Party
-from tests.signing.sigstore_instance import SigstoreInstance, canonical, log_id
+from tests.signing.bundles import Json, b64, key_bundle, raw
+from tests.signing.chains import NOW, Chain, Party
+from tests.signing.sigstore_instance import SigstoreInstance, canonical, der_key, log_id
 from weighmaster.core.evidence import SignatureBundle, SignatureKind
+from weighmaster.core.verify.authorities import Authority
+from weighmaster.core.verify.cosign import verify_cosign
+from weighmaster.core.verify.reasons import VerificationReason
+from weighmaster.core.verify.signature import Signer
+from weighmaster.errors import VerificationError
 
 SUITES = {"2.5": "trixie", "3.1": "forky"}
 SIGN = "https://sigstore.dev/cosign/sign/v1"
 TYPE = "cosign container image signature"
+DIGEST = f"sha256:{'a' * 64}"
+OTHER = f"sha256:{'b' * 64}"
 PREFIX = "dev.sigstore.cosign/"
 SIGNATURE = "dev.cosignproject.cosign/signature"
 
@@ -279,6 +288,35 @@ def attached(document: Json | bytes, digest: str) -> SignatureBundle:
     return SignatureBundle(
         kind=SignatureKind.BUNDLE, content=content, source="sha256:1", subject=digest
     )
+
+
+def cosign_bundle(value: Json | bytes, key: ec.EllipticCurvePrivateKey) -> Json:
+    """As cosign 3.1 writes it: the hint is base64, and there is no list of log entries."""
+    document = key_bundle(value, key)
+    hint = b64(hashlib.sha256(der_key(key)).digest())
+    document["verificationMaterial"] = {"publicKey": {"hint": hint}}
+    return document
+
+
+def verify(
+    *material: SignatureBundle, by: Authority, digest: str = DIGEST, now: datetime = NOW
+) -> Signer:
+    return verify_cosign(material, by, digest, now)
+
+
+def accepted(*material: SignatureBundle, by: Authority, now: datetime = NOW) -> bool:
+    """Whether the artifact is verified; an error otherwise, which says why."""
+    return bool(verify(*material, by=by, now=now).identity)
+
+
+def refusal(
+    *material: SignatureBundle, by: Authority, digest: str = DIGEST, now: datetime = NOW
+) -> VerificationReason:
+    """The reason for which it is not verified; fails the test when it is."""
+    with pytest.raises(VerificationError) as caught:
+        verify(*material, by=by, digest=digest, now=now)
+    assert caught.value.message
+    return VerificationReason(caught.value.reason)
 
 
 def _pem(certificates: list[x509.Certificate]) -> str:

@@ -1,104 +1,57 @@
-"""Cosign signatures by key and by certificate: both forms, and what must not pass for one."""
+"""Cosign signatures by key, in both forms, and what must not pass for one."""
 
-import base64
-import hashlib
 import json
-from typing import Any
 
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.signing.bundles import (
     Json,
     b64,
-    bundle,
-    certificate_bundle,
     envelope,
     key_bundle,
     model_statement,
     public_pem,
     raw,
 )
-from tests.signing.chains import NOW, YEAR, Chain
 from tests.signing.cosign import (
+    DIGEST,
+    OTHER,
     SIGN,
     SIGNATURE,
+    accepted,
     attached,
+    cosign_bundle,
     legacy,
     noted,
     payload_of,
+    refusal,
     simple,
     statement,
+    verify,
 )
-from tests.signing.sigstore_instance import der
 from weighmaster.core.evidence import SignatureBundle, SignatureKind
 from weighmaster.core.verify.authorities import (
-    Authority,
-    CertificateAuthority,
     KeyAuthority,
-    certificate_authority,
     key_authority,
 )
-from weighmaster.core.verify.bundle import MAX_CERTIFICATE_BYTES, MAX_CERTIFICATES
 from weighmaster.core.verify.cosign import (
     MAX_BUNDLE_BYTES,
     MAX_MATERIAL,
     split_material,
-    verify_cosign,
 )
 from weighmaster.core.verify.cosign_legacy import MAX_ANNOTATION, MAX_PAYLOAD_BYTES
 from weighmaster.core.verify.reasons import VerificationReason as R
-from weighmaster.core.verify.signature import Signer
 from weighmaster.errors import VerificationError
 
-DIGEST = f"sha256:{'a' * 64}"
-OTHER = f"sha256:{'b' * 64}"
-
 Key = ec.EllipticCurvePrivateKey
-
-
-def verify(
-    *material: SignatureBundle, by: Authority, digest: str = DIGEST, now: Any = NOW
-) -> Signer:
-    return verify_cosign(material, by, digest, now)
-
-
-def accepted(*material: SignatureBundle, by: Authority) -> bool:
-    return bool(verify(*material, by=by).identity)
-
-
-def refusal(*material: SignatureBundle, by: Authority, digest: str = DIGEST, now: Any = NOW) -> R:
-    with pytest.raises(VerificationError) as caught:
-        verify(*material, by=by, digest=digest, now=now)
-    assert caught.value.message
-    return R(caught.value.reason)
 
 
 def signed(key: Key, digest: str = DIGEST, form: str = "legacy") -> SignatureBundle:
     if form == "legacy":
         return legacy(payload_of(digest), key)
     return attached(cosign_bundle(statement(digest), key), digest)
-
-
-def cosign_bundle(value: Json | bytes, key: Key) -> Json:
-    """As cosign 3.1 writes it: the hint is base64, and there is no list of log entries."""
-    document = key_bundle(value, key)
-    spki = base64.b64decode("".join(public_pem(key).splitlines()[1:-1]))
-    hint = b64(hashlib.sha256(spki).digest())
-    document["verificationMaterial"] = {"publicKey": {"hint": hint}}
-    return document
-
-
-@pytest.fixture
-def chain() -> Chain:
-    return Chain()
-
-
-@pytest.fixture
-def certified(chain: Chain) -> CertificateAuthority:
-    return certificate_authority(chain.root.pem, chain.identity)
 
 
 FORMS = pytest.mark.parametrize("form", ["legacy", "bundle"])
@@ -342,132 +295,6 @@ def test_nothing_at_all_is_not_signed_and_too_much_is_not_read(
     assert refusal(large, by=authority) is R.TOO_LARGE
     unknown = SignatureBundle(kind=SignatureKind.DETACHED, content=b"", source="x", subject=DIGEST)
     assert refusal(unknown, by=authority) is R.UNSUPPORTED
-
-
-def by_certificate(chain: Chain, form: str, digest: str = DIGEST) -> SignatureBundle:
-    leaf = chain.leaf()
-    certificates = [leaf.certificate, chain.intermediate.certificate, chain.root.certificate]
-    if form == "legacy":
-        return legacy(payload_of(digest), leaf.key, certificates)
-    if form == "chain":
-        return attached(certificate_bundle(statement(digest), leaf.key, certificates), digest)
-    material = {"certificate": {"rawBytes": b64(der(leaf.certificate))}}
-    return attached(bundle(envelope(statement(digest), leaf.key), material), digest)
-
-
-BOTH = pytest.mark.parametrize("form", ["legacy", "chain"])
-
-
-@BOTH
-def test_an_artifact_signed_with_a_certificate_is_verified(
-    chain: Chain, certified: CertificateAuthority, form: str
-) -> None:
-    assert verify(by_certificate(chain, form), by=certified).identity == chain.identity
-
-
-def test_a_bundle_with_the_leaf_alone_needs_the_intermediate_among_the_roots(
-    chain: Chain, certified: CertificateAuthority
-) -> None:
-    found = by_certificate(chain, "leaf")
-    assert refusal(found, by=certified) is R.UNTRUSTED_ROOT
-    both = certificate_authority(chain.intermediate.pem, chain.identity)
-    assert verify(found, by=both).identity == chain.identity
-    stranger = certificate_authority(chain.intermediate.pem, "https://evil.example")
-    assert refusal(found, by=stranger) is R.WRONG_IDENTITY
-    assert refusal(found, by=both, now=NOW + 2 * YEAR) is R.EXPIRED
-
-
-@BOTH
-def test_a_certificate_of_somebody_else_is_refused(chain: Chain, form: str) -> None:
-    found = by_certificate(chain, form)
-    stranger = certificate_authority(chain.root.pem, "https://acme.example/sign")
-    assert refusal(found, by=stranger) is R.WRONG_IDENTITY
-    elsewhere = certificate_authority(Chain(root="Other").root.pem, chain.identity)
-    assert refusal(found, by=elsewhere) is R.UNTRUSTED_ROOT
-
-
-@BOTH
-def test_a_certificate_outside_its_time_is_refused(
-    chain: Chain, certified: CertificateAuthority, form: str
-) -> None:
-    found = by_certificate(chain, form)
-    assert refusal(found, by=certified, now=NOW + 2 * YEAR) is R.EXPIRED
-    assert refusal(found, by=certified, now=NOW - 2 * YEAR) is R.NOT_YET_VALID
-
-
-@BOTH
-def test_a_certificate_that_is_not_for_signing_code_is_refused(
-    chain: Chain, certified: CertificateAuthority, form: str
-) -> None:
-    chain.leaf_request["purpose"] = None
-    assert refusal(by_certificate(chain, form), by=certified) is R.UNSUITABLE_CERTIFICATE
-
-
-@BOTH
-def test_a_certified_signature_of_another_artifact_is_refused(
-    chain: Chain, certified: CertificateAuthority, form: str
-) -> None:
-    assert refusal(by_certificate(chain, form, OTHER), by=certified) is R.OTHER_ARTIFACT
-
-
-def test_a_certificate_beside_a_signature_that_is_not_its_own_is_refused(
-    chain: Chain, certified: CertificateAuthority, key: Key
-) -> None:
-    leaf = chain.leaf()
-    certificates = [leaf.certificate, chain.intermediate.certificate]
-    assert refusal(legacy(payload_of(DIGEST), key, certificates), by=certified) is R.BAD_SIGNATURE
-
-
-def test_a_signature_of_another_method_is_refused(
-    chain: Chain, certified: CertificateAuthority, key: Key, authority: KeyAuthority
-) -> None:
-    assert refusal(signed(key), by=certified) is R.WRONG_METHOD
-    assert refusal(signed(key, form="bundle"), by=certified) is R.WRONG_METHOD
-    assert refusal(by_certificate(chain, "chain"), by=authority) is R.WRONG_METHOD
-    assert refusal(by_certificate(chain, "legacy"), by=authority) is R.BAD_SIGNATURE
-
-
-def _armoured(content: bytes) -> str:
-    return f"-----BEGIN CERTIFICATE-----\n{b64(content)}\n-----END CERTIFICATE-----\n"
-
-
-def test_certificates_beside_a_signature_must_be_plain(
-    chain: Chain, certified: CertificateAuthority
-) -> None:
-    found = by_certificate(chain, "legacy")
-    leaf = chain.leaf().pem
-    for text, reason in (
-        (f"# a comment\n{leaf}", R.MALFORMED),
-        (leaf + leaf, R.MALFORMED),
-        (leaf.replace("MII", "!!!"), R.MALFORMED),
-        ("-----BEGIN CERTIFICATE-----\nAAA\n-----END CERTIFICATE-----", R.MALFORMED),
-        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", R.MALFORMED),
-        (leaf * (MAX_CERTIFICATES + 1), R.TOO_LARGE),
-        (_armoured(b"x" * (MAX_CERTIFICATE_BYTES + 1)), R.TOO_LARGE),
-        (None, R.WRONG_METHOD),
-    ):
-        assert refusal(noted(found, certificate=text), by=certified) is reason, text
-    assert refusal(noted(found, chain=""), by=certified) is R.UNTRUSTED_ROOT
-
-
-def test_a_certificate_with_a_key_that_is_no_ec_key_is_refused(
-    certified: CertificateAuthority, chain: Chain
-) -> None:
-    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
-
-    key = rsa.generate_private_key(65537, 2048)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(chain.root.certificate.subject)
-        .issuer_name(chain.root.certificate.subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(NOW - YEAR)
-        .not_valid_after(NOW + YEAR)
-    )
-    certificate = builder.sign(chain.root.key, hashes.SHA256())
-    found = legacy(payload_of(DIGEST), chain.root.key, [certificate])
-    assert refusal(found, by=certified) is R.UNSUITABLE_CERTIFICATE
 
 
 def test_signatures_of_files_are_told_from_those_of_artifacts(key: Key) -> None:
