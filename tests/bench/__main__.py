@@ -13,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import cast
 
@@ -26,6 +28,8 @@ from tests.certificates import write_certificate
 SERVER_CORE, CLIENT_CORE = 0, 1
 REQUESTS = int(os.environ.get("BENCH_REQUESTS", "12000"))
 CONNECTIONS = (1, 16)
+MANY = 2000
+"""Workloads; more than a snapshot remembers findings of."""
 
 
 class Result(Struct, frozen=True):
@@ -33,6 +37,7 @@ class Result(Struct, frozen=True):
 
     server: str
     path: str
+    workloads: int
     connections: int
     cpu_us: float
     p50_ms: float
@@ -42,8 +47,10 @@ class Result(Struct, frozen=True):
 class Client(asyncio.Protocol):
     """One keep-alive connection that sends the next request when an answer is complete."""
 
-    def __init__(self, request: bytes, count: int, done: asyncio.Future[list[float]]) -> None:
-        self._request = request
+    def __init__(
+        self, requests: Iterator[bytes], count: int, done: asyncio.Future[list[float]]
+    ) -> None:
+        self._requests = requests
         self._left = count
         self._done = done
         self._times: list[float] = []
@@ -79,19 +86,19 @@ class Client(asyncio.Protocol):
 
     def _send(self) -> None:
         assert self._transport is not None
+        request = next(self._requests)
         self._sent = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(request)
 
 
-async def load(port: int, path: str, body: bytes, connections: int, count: int) -> list[float]:
+async def load(
+    port: int, path: str, bodies: list[bytes], connections: int, count: int
+) -> list[float]:
     """Latencies, in seconds, of ``count`` requests over some connections."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    head = (
-        f"POST {path}?timeout=10s HTTP/1.1\r\nHost: webhook\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
+    requests = cycle([_request(path, body) for body in bodies])
     loop = asyncio.get_running_loop()
     waiting: list[asyncio.Future[list[float]]] = []
     transports = []
@@ -99,7 +106,7 @@ async def load(port: int, path: str, body: bytes, connections: int, count: int) 
         done: asyncio.Future[list[float]] = loop.create_future()
         waiting.append(done)
         transport, _protocol = await loop.create_connection(
-            partial(Client, head.encode() + body, count // connections, done),
+            partial(Client, requests, count // connections, done),
             "127.0.0.1",
             port,
             ssl=context,
@@ -117,25 +124,37 @@ def cpu_seconds(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(kind: str, folder: Path, path: str) -> list[Result]:
-    """Start a server, load it with each number of connections, and stop it."""
+def _request(path: str, body: bytes) -> bytes:
+    head = (
+        f"POST {path}?timeout=10s HTTP/1.1\r\nHost: webhook\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def measure(kind: str, folder: Path, path: str, workloads: int = 1) -> list[Result]:
+    """Start a server, load it with each number of connections, and stop it.
+
+    With many ``workloads``, no request is about one that was asked about lately.
+    """
     command = [sys.executable, "-m", "tests.bench.server", kind, str(folder), str(SERVER_CORE)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
             port = int(server.stdout.readline())
-            body = review_body()
+            bodies = [review_body(f"assistant-{number}") for number in range(workloads)]
             results = []
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(load(port, path, body, 4, REQUESTS // 6))
+                runner.run(load(port, path, bodies, 4, REQUESTS // 6))
                 for connections in CONNECTIONS:
                     before = cpu_seconds(server.pid)
-                    times = sorted(runner.run(load(port, path, body, connections, REQUESTS)))
+                    times = sorted(runner.run(load(port, path, bodies, connections, REQUESTS)))
                     used = cpu_seconds(server.pid) - before
                     results.append(
                         Result(
                             server=kind,
                             path=path,
+                            workloads=workloads,
                             connections=connections,
                             cpu_us=used / len(times) * 1e6,
                             p50_ms=times[len(times) // 2] * 1e3,
@@ -171,14 +190,16 @@ def main() -> None:
         ours = [
             *measure("weighmaster", folder, "/validate"),
             *measure("weighmaster", folder, "/mutate"),
+            *measure("weighmaster", folder, "/validate", MANY),
         ]
     reference = {result.connections: result.cpu_us for result in bare}
     print(f"review of {len(review_body())} bytes, 20 matching policies, {REQUESTS} requests a run")  # noqa: T201
-    print("server       path       conns  CPU us/req  req/CPU-s  x bare  p50 ms  p99 ms")  # noqa: T201
+    print("server       path       workloads  conns  CPU us/req  req/CPU-s  x bare  p50 ms  p99 ms")  # noqa: T201
     for result in (*bare, *ours):
+        ratio = result.cpu_us / reference[result.connections]
         print(  # noqa: T201
-            f"{result.server:<12} {result.path:<10} {result.connections:>5}  {result.cpu_us:>10.0f}"
-            f"  {1e6 / result.cpu_us:>9.0f}  {result.cpu_us / reference[result.connections]:>6.2f}"
+            f"{result.server:<12} {result.path:<10} {result.workloads:>9}  {result.connections:>5}"
+            f"  {result.cpu_us:>10.0f}  {1e6 / result.cpu_us:>9.0f}  {ratio:>6.2f}"
             f"  {result.p50_ms:>6.2f}  {result.p99_ms:>6.2f}"
         )
     print(detect_corpus(Path(os.environ.get("CORPUS", "../shared/corpus"))))  # noqa: T201

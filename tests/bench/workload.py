@@ -72,9 +72,10 @@ def deployment() -> Json:
     }
 
 
-def review_body(size: int = REVIEW_BYTES) -> bytes:
+def review_body(name: str = "assistant", size: int = REVIEW_BYTES) -> bytes:
     """An AdmissionReview of about ``size`` bytes; managedFields fill it up, as they do in life."""
     document = deployment()
+    document["metadata"]["name"] = name
     fields: Json = {}
     document["metadata"]["managedFields"] = [
         {
@@ -95,7 +96,7 @@ def review_body(size: int = REVIEW_BYTES) -> bytes:
             "resource": {"group": "apps", "version": "v1", "resource": "deployments"},
             "requestKind": {"group": "apps", "version": "v1", "kind": "Deployment"},
             "requestResource": {"group": "apps", "version": "v1", "resource": "deployments"},
-            "name": "assistant",
+            "name": name,
             "namespace": "chat",
             "operation": "CREATE",
             "userInfo": {"username": "team@bank.example", "groups": ["system:authenticated"]},

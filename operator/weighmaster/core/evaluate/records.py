@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Set
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from weighmaster.api import GROUP
 from weighmaster.api.v1alpha1.authority import Identity
@@ -121,8 +122,8 @@ def read_record(stored: Mapping[str, Any]) -> Record:
         reference=record_key(reference) if reference.known else spec.reference,
         last_used=metadata.annotations.get(LAST_USED, ""),
         managed=metadata.labels.get(MANAGED_BY[0]) == MANAGED_BY[1],
-        status=status,
-        authorities={result.id: result for result in status.authorities},
+        status=structs.replace(status, authorities=[]),
+        authorities={result.id: _shared(result) for result in status.authorities},
         problem=problem,
         renamed=_renamed(reference, status.resolved),
     )
@@ -160,6 +161,12 @@ def read_reference(text: str) -> ModelReference:
     revision, _, file = rest.partition("#")
     make = references.hugging_face if parsed.scheme == "hf" else references.modelscope
     return make(name, revision or None, file or None)
+
+
+@lru_cache(maxsize=4096)
+def _shared(result: AuthorityResult) -> AuthorityResult:
+    """One value for equal results: most models are signed by nobody, which is said of all alike."""
+    return result
 
 
 def record_key(reference: ModelReference) -> str:
