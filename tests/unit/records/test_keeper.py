@@ -683,6 +683,7 @@ async def test_base_model_is_kept_for_as_long_as_what_was_made_from_it(
     time.pass_by(days=60)
     await quiet()
     assert references_of(cluster) == {PINNED, "hf://root/base"}
+    assert cluster.calls["delete"] == 0
     time.pass_by(days=60)
     await eventually(lambda: references_of(cluster) == set())
 
