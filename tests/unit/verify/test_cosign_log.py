@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -28,7 +28,7 @@ from tests.signing.cosign import (
     refusal,
     verify,
 )
-from tests.signing.sigstore_instance import EPOCH, SigstoreInstance
+from tests.signing.sigstore_instance import EPOCH, SigstoreInstance, canonical
 from weighmaster.core.evidence import SignatureBundle
 from weighmaster.core.verify.authorities import (
     KeylessAuthority,
@@ -111,6 +111,16 @@ def test_a_promise_of_a_log_that_is_not_trusted_is_refused(
     posing = minted.entry(stranger)
     posing["Payload"]["logID"] = minted.entry()["Payload"]["logID"]
     assert refusal(minted.with_entry(posing), by=signer) is R.NOT_LOGGED
+
+
+def test_a_promise_in_the_name_of_another_log_is_refused(
+    minted: Minted, signer: KeylessAuthority
+) -> None:
+    entry = minted.entry()
+    entry["Payload"]["logID"] = "0" * 64
+    signed = minted.instance.rekor_key.sign(canonical(entry["Payload"]), ec.ECDSA(hashes.SHA256()))
+    entry["SignedEntryTimestamp"] = b64(signed)
+    assert refusal(minted.with_entry(entry), by=signer) is R.NOT_LOGGED
 
 
 def test_an_entry_of_another_artifact_does_not_count(
