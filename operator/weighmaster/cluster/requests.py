@@ -60,7 +60,8 @@ class EvidenceRequests:
                     _log.info("record created", reference=job)
             except ClusterError as error:
                 self._failed(job, error)
-                await asyncio.sleep(AGAIN_AFTER)
+                if isinstance(job, str):  # what is only noted must not hold up what is asked for
+                    await asyncio.sleep(AGAIN_AFTER)
 
     def _failed(self, job: str | _Use, error: ClusterError) -> None:
         if isinstance(job, _Use):

@@ -74,32 +74,32 @@ def signature_check(rule: rules.SignatureRule) -> Check:
         record = evidence(subject)
         if isinstance(record, Verdict):
             return record
-        signed: set[tuple[str | None, str | None]] = set()
+        signers: list[set[Signer]] = []
         unknown: list[str] = []
         told: list[str] = []
         for authority in rule.authorities:
             ids = _ids(authority, subject)
             if authority.publisher is not None and not ids:
                 told.append("its publisher has no identities, see ModelPublisher")
+            signers.append(set())
             for key in ids:
                 result = record.authorities.get(key)
                 if result is None:
                     unknown.append(key)
                 elif result.verified and (weights or result.coverage is rules.Coverage.ALL):
-                    # Who signed counts once, however many authorities of the rule name it.
-                    signed.add((result.identity, result.issuer))
-                    break
+                    signers[-1].add((result.identity, result.issuer))
                 elif result.verified:
                     told.append(f"{result.identity} signed the weights only, not all files")
                 elif result.message:
                     told.append(result.message)
-        if len(signed) >= rule.threshold:
+        signed = _count(signers)
+        if signed >= rule.threshold:
             return PASS
         if unknown:
             return error(
                 Reason.EVIDENCE_PENDING, f"its signatures are being verified ({_see(record)})"
             )
-        wanted = f"{len(signed)} of {rule.threshold} signatures" if rule.threshold > 1 else ""
+        wanted = f"{signed} of {rule.threshold} signatures" if rule.threshold > 1 else ""
         found = "; ".join(dict.fromkeys(told)) or "no signature"
         return fail(
             Reason.NOT_SIGNED,
@@ -108,6 +108,29 @@ def signature_check(rule: rules.SignatureRule) -> Check:
         )
 
     return check
+
+
+Signer = tuple[str | None, str | None]
+"""Identity and issuer."""
+
+
+def _count(signers: list[set[Signer]]) -> int:
+    """How many authorities have signed, each by a signer of its own (a maximum matching).
+
+    Who signed counts once, however many authorities of a rule name them, and an authority counts
+    once, however many of its identities signed.
+    """
+    taken: dict[Signer, int] = {}
+
+    def place(authority: int, tried: set[Signer]) -> bool:
+        for signer in signers[authority] - tried:
+            tried.add(signer)
+            if signer not in taken or place(taken[signer], tried):
+                taken[signer] = authority
+                return True
+        return False
+
+    return sum(place(authority, set()) for authority in range(len(signers)))
 
 
 def publisher_signed(subject: Subject) -> Verdict:
