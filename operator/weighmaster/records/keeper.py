@@ -7,20 +7,18 @@ which records are due, and works on those. Nothing that happens while it is away
 import asyncio
 import contextlib
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
 import structlog
 from msgspec import Struct
 
 from weighmaster.api import GROUP
 from weighmaster.api.v1alpha1 import VERSION, ClusterModelPolicy, ModelPolicy, ModelPublisher
 from weighmaster.api.v1alpha1 import ModelRecord as RecordResource
-from weighmaster.api.v1alpha1.record import EvidenceState, ModelRecordStatus
+from weighmaster.api.v1alpha1.record import EvidenceState
 from weighmaster.cluster.client import ApiClient, Json
 from weighmaster.cluster.reflector import Reflector, Resource
 from weighmaster.core.assess import Belonging, KnownAuthority, assess, unavailable
@@ -30,8 +28,10 @@ from weighmaster.core.values import ModelReference
 from weighmaster.errors import ClusterError
 from weighmaster.gather.credentials import NONE, Credentials
 from weighmaster.records.authorities import Material, is_kept_elsewhere, resolve
+from weighmaster.records.due import RETRY, fingerprint, reason_to_work, still_holds
 from weighmaster.records.held import Held, hold, missing_ancestors, unused
 from weighmaster.records.mirror import Mirror
+from weighmaster.records.status import status_patch
 from weighmaster.records.view import View
 from weighmaster.telemetry import StoreMetrics
 
@@ -42,15 +42,6 @@ RECORDS = RecordResource.names.plural
 
 CONCURRENCY = 8
 """Records worked on at one time; gathering has limits of its own below."""
-
-AHEAD = timedelta(seconds=60)
-"""How long before it expires evidence is gathered again."""
-
-RETRY = {
-    EvidenceState.UNAVAILABLE: timedelta(seconds=15),
-    EvidenceState.FAILED: timedelta(minutes=5),
-}
-"""When to ask again; the gatherer paces what really goes out."""
 
 RETENTION = timedelta(days=30)
 """How long a record that Weighmaster made is kept without being used in a decision."""
@@ -65,9 +56,6 @@ MATERIAL_EVERY = timedelta(seconds=15)
 
 PAUSE = timedelta(seconds=30)
 """How long a record is left alone after a failure that trying again at once does not mend."""
-
-MATERIAL = "KeyMaterial"
-"""Condition that says by which key material signatures were looked for."""
 
 FLOCK = 0.05
 """Seconds between looks at least: changes come in flocks."""
@@ -268,7 +256,7 @@ class RecordKeeper:
             )
         await self._client.patch_status(
             f"{_collection(RECORDS)}/{held.metadata.name}",
-            _status(status, held, fingerprint(due.authorities), self._clock()),
+            status_patch(status, held, fingerprint(due.authorities), self._clock()),
         )
         self._written[held.metadata.name] = held.stored, self._clock() + PAUSE
         _log.info(
@@ -313,100 +301,6 @@ class RecordKeeper:
         ]
 
 
-def reason_to_work(
-    held: Held, authorities: Sequence[KnownAuthority], belonging: Belonging, now: datetime
-) -> str | None:
-    """Why a record has to be worked on now; None when it need not be."""
-    status = held.status
-    if status is None:
-        return "unreadable"
-    if status.state in (None, EvidenceState.PENDING):
-        return "new"
-    if status.observed_generation != held.metadata.generation:
-        return "new"
-    if status.state in RETRY and status.fetched_at is not None:
-        return "expired" if now >= status.fetched_at + RETRY[status.state] else None
-    if status.expires_at is not None and now >= status.expires_at - _ahead(status):
-        return "expired"
-    if Belonging(status.publisher, status.jurisdiction) != belonging:
-        return "publisher"
-    if {result.id for result in status.authorities} != {known.id for known in authorities}:
-        return "authorities"
-    noted = next((each.message for each in status.conditions if each.type == MATERIAL), "")
-    return None if noted == _material_note(fingerprint(authorities)) else "material"
-
-
-def still_holds(held: Held, now: datetime) -> bool:
-    """Whether evidence that is stored is about what the record says now, and has not expired."""
-    status = held.status
-    return (
-        status is not None
-        and status.state is EvidenceState.RESOLVED
-        and status.observed_generation == held.metadata.generation
-        and (status.expires_at is None or now < status.expires_at)
-    )
-
-
-def fingerprint(authorities: Iterable[KnownAuthority]) -> str:
-    """A digest of the key material that is kept in Secrets and ConfigMaps; empty for none.
-
-    An authority keeps its id when such an object changes, so this tells that it did.
-    """
-    found = [f"{known.id} {known.material}" for known in authorities if known.material]
-    return sha256("\n".join(sorted(found)).encode()).hexdigest()[:16] if found else ""
-
-
-def _ahead(status: ModelRecordStatus) -> timedelta:
-    """How long before it expires evidence is renewed: little where it does not hold for long."""
-    if status.expires_at is None or status.fetched_at is None:
-        return AHEAD
-    return min(AHEAD, (status.expires_at - status.fetched_at) / 4)
-
-
-def _status(status: ModelRecordStatus, held: Held, material: str, now: datetime) -> dict[str, Any]:
-    """The status as a merge patch: what it does not say any more is removed."""
-    resolved = status.state is EvidenceState.RESOLVED
-    ready = {
-        "type": "Ready",
-        "status": "True" if resolved else "False",
-        "reason": status.state.value if status.state else "Pending",
-        "message": "evidence gathered"
-        if resolved or not status.failures
-        else status.failures[0].message,
-    }
-    checked = {
-        "type": MATERIAL,
-        "status": "True" if resolved else "Unknown",
-        "reason": "Read" if resolved else "NotResolved",
-        "message": _material_note(material),
-    }
-    stored = held.stored.get("status") or {}
-    before = {each.get("type"): each for each in stored.get("conditions") or ()}
-    patch: dict[str, Any] = dict.fromkeys(stored)  # null, in a merge patch, removes
-    made: dict[str, Any] = msgspec.to_builtins(status)
-    patch |= {key: _without_none(value) for key, value in made.items()}
-    patch["conditions"] = [
-        {
-            **condition,
-            "observedGeneration": held.metadata.generation,
-            "lastTransitionTime": _since(condition, before.get(condition["type"]), now),
-        }
-        for condition in (ready, checked)
-    ]
-    patch["observedGeneration"] = held.metadata.generation
-    return patch
-
-
-def _since(condition: Json, before: Json | None, now: datetime) -> str:
-    if before and before.get("status") == condition["status"] and before.get("lastTransitionTime"):
-        return str(before["lastTransitionTime"])
-    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _material_note(material: str) -> str:
-    return f"signatures were looked for with key material {material or 'written in policies'}"
-
-
 def _where(error: Exception) -> dict[str, Any]:
     """Where something failed. Its text may quote what was read, and is left out."""
     frames = traceback.extract_tb(error.__traceback__)[-8:]
@@ -415,15 +309,6 @@ def _where(error: Exception) -> dict[str, Any]:
 
 def _is(one: object, other: object) -> bool:
     return one is other
-
-
-def _without_none(value: Any) -> Any:
-    """Lists replace lists in a merge patch, and their members may hold no null."""
-    if isinstance(value, list):
-        return [_without_none(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    return value
 
 
 def _collection(plural: str) -> str:

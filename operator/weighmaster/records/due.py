@@ -1,0 +1,69 @@
+"""When a record is due: pure questions about what is stored and what there is now."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from weighmaster.api.v1alpha1.record import EvidenceState, ModelRecordStatus
+from weighmaster.core.assess import Belonging, KnownAuthority
+from weighmaster.records.held import Held
+from weighmaster.records.status import MATERIAL, material_note
+
+AHEAD = timedelta(seconds=60)
+"""How long before it expires evidence is gathered again."""
+
+RETRY = {
+    EvidenceState.UNAVAILABLE: timedelta(seconds=15),
+    EvidenceState.FAILED: timedelta(minutes=5),
+}
+"""When to ask again; the gatherer paces what really goes out."""
+
+
+def reason_to_work(
+    held: Held, authorities: Sequence[KnownAuthority], belonging: Belonging, now: datetime
+) -> str | None:
+    """Why a record has to be worked on now; None when it need not be."""
+    status = held.status
+    if status is None:
+        return "unreadable"
+    if status.state in (None, EvidenceState.PENDING):
+        return "new"
+    if status.observed_generation != held.metadata.generation:
+        return "new"
+    if status.state in RETRY and status.fetched_at is not None:
+        return "expired" if now >= status.fetched_at + RETRY[status.state] else None
+    if status.expires_at is not None and now >= status.expires_at - _ahead(status):
+        return "expired"
+    if Belonging(status.publisher, status.jurisdiction) != belonging:
+        return "publisher"
+    if {result.id for result in status.authorities} != {known.id for known in authorities}:
+        return "authorities"
+    noted = next((each.message for each in status.conditions if each.type == MATERIAL), "")
+    return None if noted == material_note(fingerprint(authorities)) else "material"
+
+
+def still_holds(held: Held, now: datetime) -> bool:
+    """Whether evidence that is stored is about what the record says now, and has not expired."""
+    status = held.status
+    return (
+        status is not None
+        and status.state is EvidenceState.RESOLVED
+        and status.observed_generation == held.metadata.generation
+        and (status.expires_at is None or now < status.expires_at)
+    )
+
+
+def fingerprint(authorities: Iterable[KnownAuthority]) -> str:
+    """A digest of the key material that is kept in Secrets and ConfigMaps; empty for none.
+
+    An authority keeps its id when such an object changes, so this tells that it did.
+    """
+    found = [f"{known.id} {known.material}" for known in authorities if known.material]
+    return sha256("\n".join(sorted(found)).encode()).hexdigest()[:16] if found else ""
+
+
+def _ahead(status: ModelRecordStatus) -> timedelta:
+    """How long before it expires evidence is renewed: little where it does not hold for long."""
+    if status.expires_at is None or status.fetched_at is None:
+        return AHEAD
+    return min(AHEAD, (status.expires_at - status.fetched_at) / 4)
