@@ -89,7 +89,9 @@ class Server:
 
     def _swallowed(self, option: Option, value: str) -> None:
         """A word that an unknown option may not have wanted is what the server would load."""
-        if option.name in VALUED or role_of(option.name, self.runtime) is not None:
+        name = option.name
+        known = name in VALUED or name in self.runtime.revisions
+        if known or role_of(name, self.runtime) is not None:
             return
         if references.is_repository_name(value):
             self.name(self.runtime.role, value, self._element(option), "")

@@ -118,6 +118,11 @@ def _origin(rule: rules.OriginRule) -> Check:
     def check(subject: Subject) -> Verdict:
         if subject.anonymous:
             return error(Reason.UNDECIDABLE, "has no known publisher, its weights are not named")
+        if subject.proposed:
+            return fail(
+                Reason.PUBLISHER_UNKNOWN,
+                "is a pull request's content, which anybody may write; name a commit of a branch",
+            )
         objections = [judge(subject)]
         if signed and not _fails(objections):
             objections.append(publisher_signed(subject))

@@ -1,5 +1,6 @@
 """What a rule looks at: one model use of one workload, with what the snapshot knows about it."""
 
+import re
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from weighmaster.core.evaluate.snapshot import Publisher, Snapshot
     from weighmaster.core.values import ModelReference, ModelUse
+
+_PROPOSAL = re.compile(r"(?:refs/)?pr/\d", re.IGNORECASE)
+"""How hubs name pull requests (huggingface_hub: ``refs/pr/1``)."""
 
 _PLACED = frozenset({"image-embedded", "default", "ref"})
 """Schemes of weights that are not named but have a place: an image, a runtime, another object."""
@@ -83,6 +87,19 @@ class Subject:
     def record(self) -> Record | None:
         """What has been found out about the reference, if anything has been looked for."""
         return self.snapshot.records.get(record_key(self.use.reference))
+
+    @property
+    def proposed(self) -> bool:
+        """Whether the content was only proposed to the repository whose name it has.
+
+        Hubs serve pull requests by the repository's own name: by their revision, and by commit,
+        which only shows once evidence has been gathered.
+        """
+        revision = self.use.reference.revision
+        if revision is not None and _PROPOSAL.match(revision):
+            return True
+        record = self.record
+        return record is not None and record.missing(self.now) is None and record.proposed
 
     def of(self, reference: "ModelReference") -> "Subject":
         """The same use of another model, such as one that this one was made from."""
