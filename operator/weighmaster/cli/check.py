@@ -8,7 +8,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from weighmaster.cli.deciding import Checked, check_files
+from weighmaster.cli.deciding import Checked, check_files, decision_options
 from weighmaster.cli.table import Row, decisions_table
 from weighmaster.core.values import Action
 
@@ -19,20 +19,7 @@ _ACTIONS = {action.label.lower(): action for action in Action if action is not A
 
 
 @click.command()
-@click.option(
-    "-f", "--file", "files", multiple=True, required=True, help="Manifests; - is standard input."
-)
-@click.option(
-    "-p",
-    "--policies",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Policies, publishers, exceptions and namespaces: files or folders.",
-)
-@click.option(
-    "-n", "--namespace", default="default", show_default=True, help="For objects without one."
-)
+@decision_options
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
 @click.option(
     "--fail-on",
@@ -41,7 +28,6 @@ _ACTIONS = {action.label.lower(): action for action in Action if action is not A
     show_default=True,
     help="Exit with 1 from this decision upwards; sandbox and deny are what admission refuses.",
 )
-@click.argument("more_files", nargs=-1)
 def check(
     files: tuple[str, ...],
     policies: tuple[Path, ...],

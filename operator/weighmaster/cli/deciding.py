@@ -1,6 +1,6 @@
 """Deciding on files as admission would on newly created objects; shared by commands."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,39 @@ from weighmaster.policy_files import FileStore, is_unicode
 
 BAD_INPUT = 2
 """Exit code when a document could not be read."""
+
+
+def decision_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say what to decide on and by what."""
+    options = (
+        click.option(
+            "-f",
+            "--file",
+            "files",
+            multiple=True,
+            required=True,
+            help="Manifests; - is standard input.",
+        ),
+        click.option(
+            "-p",
+            "--policies",
+            multiple=True,
+            required=True,
+            type=click.Path(path_type=Path),
+            help="Policies, publishers, exceptions, records and namespaces: files or folders.",
+        ),
+        click.option(
+            "-n",
+            "--namespace",
+            default="default",
+            show_default=True,
+            help="For objects without one.",
+        ),
+        click.argument("more_files", nargs=-1),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 class Checked(Struct, frozen=True):

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from weighmaster.cli.deciding import Checked, check_files
+from weighmaster.cli.deciding import Checked, check_files, decision_options
 from weighmaster.cli.table import COLOURS
 from weighmaster.core.evaluate.records import record_key
 from weighmaster.core.evaluate.snapshot import Snapshot
@@ -25,21 +25,7 @@ _OUTCOMES = {
 
 
 @click.command()
-@click.option(
-    "-f", "--file", "files", multiple=True, required=True, help="Manifests; - is standard input."
-)
-@click.option(
-    "-p",
-    "--policies",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Policies, publishers, exceptions, records and namespaces: files or folders.",
-)
-@click.option(
-    "-n", "--namespace", default="default", show_default=True, help="For objects without one."
-)
-@click.argument("more_files", nargs=-1)
+@decision_options
 def explain(
     files: tuple[str, ...], policies: tuple[Path, ...], namespace: str, more_files: tuple[str, ...]
 ) -> None:

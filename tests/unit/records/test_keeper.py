@@ -1,8 +1,6 @@
 """The keeper works on what is due, once, and loses nothing to failures."""
 
-import asyncio
 import base64
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -24,33 +22,21 @@ from tests.unit.records.cluster import (
     record,
 )
 from tests.unit.records.conftest import Start
+from tests.unit.records.situations import (
+    COMMIT,
+    KEY,
+    MOVING,
+    OTHER_KEY,
+    PINNED,
+    SIGNED,
+    by_config_map,
+    quiet,
+    resolved,
+)
 from weighmaster.core.evidence import UnavailableReason
 from weighmaster.errors import ClusterError
 
-COMMIT = "a" * 40
-PINNED = f"hf://acme/m@{COMMIT}"
-MOVING = "hf://acme/m"
-KEY = ec.generate_private_key(ec.SECP256R1())
-OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
-SIGNED = {"signature": {"authorities": [{"key": {"pem": public_pem(KEY)}}]}}
-LINEAGE = {
-    "origin": {"publishers": {"allow": ["acme"]}, "assurance": "Namespace", "lineage": "Include"}
-}
-
 Json = dict[str, Any]
-
-
-def by_config_map(name: str = "keys") -> Json:
-    return {"signature": {"authorities": [{"key": {"configMapRef": {"name": name}}}]}}
-
-
-def resolved(cluster: FakeCluster, name: str = "m") -> Callable[[], bool]:
-    return lambda: cluster.status(name).get("state") == "Resolved"
-
-
-async def quiet(seconds: float = 0.1) -> None:
-    """Long enough for several looks."""
-    await asyncio.sleep(seconds)
 
 
 async def test_new_record_is_resolved(

@@ -1,13 +1,9 @@
 """Records of what models were made from, and records that nothing uses."""
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.signing.bundles import public_pem
 from tests.unit.cluster.conftest import eventually
 from tests.unit.core.builders import policy
 from tests.unit.records.cluster import (
@@ -20,36 +16,20 @@ from tests.unit.records.cluster import (
     record,
 )
 from tests.unit.records.conftest import Start
+from tests.unit.records.situations import (
+    COMMIT,
+    LINEAGE,
+    PINNED,
+    quiet,
+    resolved,
+)
 from weighmaster.core.assess import Belonging, unavailable
 from weighmaster.core.evidence import CardFacts, Evidence
 from weighmaster.errors import ClusterError
 from weighmaster.records.held import hold
 from weighmaster.records.status import status_patch
 
-COMMIT = "a" * 40
-PINNED = f"hf://acme/m@{COMMIT}"
-MOVING = "hf://acme/m"
-KEY = ec.generate_private_key(ec.SECP256R1())
-OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
-SIGNED = {"signature": {"authorities": [{"key": {"pem": public_pem(KEY)}}]}}
-LINEAGE = {
-    "origin": {"publishers": {"allow": ["acme"]}, "assurance": "Namespace", "lineage": "Include"}
-}
-
 Json = dict[str, Any]
-
-
-def by_config_map(name: str = "keys") -> Json:
-    return {"signature": {"authorities": [{"key": {"configMapRef": {"name": name}}}]}}
-
-
-def resolved(cluster: FakeCluster, name: str = "m") -> Callable[[], bool]:
-    return lambda: cluster.status(name).get("state") == "Resolved"
-
-
-async def quiet(seconds: float = 0.1) -> None:
-    """Long enough for several looks."""
-    await asyncio.sleep(seconds)
 
 
 # Lineage.

@@ -1,12 +1,10 @@
 """What goes wrong around the keeper neither loses nor invents evidence."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.signing.bundles import public_pem
 from tests.unit.cluster.conftest import eventually
@@ -23,34 +21,21 @@ from tests.unit.records.cluster import (
     record,
 )
 from tests.unit.records.conftest import Start
+from tests.unit.records.situations import (
+    COMMIT,
+    KEY,
+    MOVING,
+    OTHER_KEY,
+    PINNED,
+    SIGNED,
+    quiet,
+    resolved,
+)
 from weighmaster.core.evidence import UnavailableReason
 from weighmaster.errors import ClusterError
 from weighmaster.records import keeper as keeper_module
 
-COMMIT = "a" * 40
-PINNED = f"hf://acme/m@{COMMIT}"
-MOVING = "hf://acme/m"
-KEY = ec.generate_private_key(ec.SECP256R1())
-OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
-SIGNED = {"signature": {"authorities": [{"key": {"pem": public_pem(KEY)}}]}}
-LINEAGE = {
-    "origin": {"publishers": {"allow": ["acme"]}, "assurance": "Namespace", "lineage": "Include"}
-}
-
 Json = dict[str, Any]
-
-
-def by_config_map(name: str = "keys") -> Json:
-    return {"signature": {"authorities": [{"key": {"configMapRef": {"name": name}}}]}}
-
-
-def resolved(cluster: FakeCluster, name: str = "m") -> Callable[[], bool]:
-    return lambda: cluster.status(name).get("state") == "Resolved"
-
-
-async def quiet(seconds: float = 0.1) -> None:
-    """Long enough for several looks."""
-    await asyncio.sleep(seconds)
 
 
 async def test_outage_of_the_hub_takes_no_evidence_away(
