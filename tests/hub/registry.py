@@ -86,7 +86,12 @@ def _fetch(directory: Path) -> None:
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
-            _run(["apt-get", "download", _PACKAGE], scratch)
+            try:
+                _run(["apt-get", "download", _PACKAGE], scratch)
+            except RegistryUnavailableError:
+                # A fresh machine has no package lists yet.
+                _run(["apt-get", "update"], scratch)
+                _run(["apt-get", "download", _PACKAGE], scratch)
             packages = list(Path(scratch).glob("*.deb"))
             if len(packages) != 1:
                 raise RegistryUnavailableError(f"apt-get download gave no {_PACKAGE}")
