@@ -6,8 +6,6 @@ from msgspec import Struct
 
 from weighmaster.errors import SettingsError
 
-ENVIRONMENT_PREFIX = "WEIGHMASTER"
-
 MAX_STALENESS = 24 * 3600.0
 """Seconds; decisions by policies older than a day are nobody's wish."""
 

@@ -100,7 +100,7 @@ def _configuration(
         "clientConfig": _with_path(client, path),
         "failurePolicy": "Fail",
         "matchPolicy": "Equivalent",
-        "sideEffects": "None",
+        "sideEffects": "NoneOnDryRun",
         "timeoutSeconds": 10,
         "rules": rules(),
         "namespaceSelector": {
