@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from weighmaster.core.decide import Decision, decide
 from weighmaster.core.detect import detect
+from weighmaster.core.enforce import enforce
 from weighmaster.core.evaluate import evaluate, too_costly
 from weighmaster.core.evaluate.records import GATHERED_SCHEMES, record_key
 from weighmaster.core.evaluate.selectors import Labels
@@ -47,7 +48,8 @@ class AdmissionRequest(Struct, frozen=True):
     """What the pipeline needs of an AdmissionReview's request.
 
     ``gathering`` says that somebody gathers the evidence that turns out to be missing.
-    ``namespace`` is the API server's word for where the object lives, whatever the object says.
+    ``namespace`` is the API server's word for where the object lives, whatever the object says;
+    ``user`` and ``groups`` are its word for who asks.
     """
 
     stage: Stage
@@ -58,6 +60,8 @@ class AdmissionRequest(Struct, frozen=True):
     document: Document | None
     old_document: Document | None = None
     gathering: bool = False
+    user: str = ""
+    groups: tuple[str, ...] = ()
 
 
 class Review(Struct, frozen=True):
@@ -96,9 +100,11 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
             return Review(Response(allowed=True, reasons=(Reason.TOO_MANY_MODEL_USES,)))
         return Review(refuse(Reason.TOO_MANY_MODEL_USES, problem))
     decision = decide(workload, uses, evaluate(workload, uses, snapshot, now))
+    form = enforce(document, decision, snapshot)
+    decision = form.decision
     pending = _pending(decision, snapshot) if request.gathering else ()
     if request.stage is Stage.MUTATE:
-        return Review(mutate(decision, document.get("metadata")), decision, pending)
+        return Review(mutate(decision, document, form.document), decision, pending)
     leniency = None
     if decision.action >= Action.SANDBOX:
         if old is not None and detect(old) == uses and _pod_images(old) == _pod_images(document):

@@ -1,10 +1,14 @@
 """Settings of the webhook: from flags and environment to one frozen value."""
 
+import re
 from pathlib import Path
 
 from msgspec import Struct
 
+from weighmaster.core.installation import Installation
 from weighmaster.errors import SettingsError
+
+_BY_DIGEST = re.compile(r"[^@\s]@sha256:[0-9a-f]{64}\Z")
 
 MAX_STALENESS = 24 * 3600.0
 """Seconds; decisions by policies older than a day are nobody's wish."""
@@ -27,6 +31,7 @@ class WebhookSettings(Struct, frozen=True, kw_only=True):
     max_staleness: float = 180.0
     evidence_wait: float = 2.5
     log_level: str = "info"
+    installation: Installation = Installation()
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, naming the setting."""
@@ -35,6 +40,8 @@ class WebhookSettings(Struct, frozen=True, kw_only=True):
                 raise SettingsError(f"{name.replace('_', '-')}: must be between 0 and 65535")
         if not 0 <= self.evidence_wait <= LONGEST_WAIT:
             raise SettingsError(f"evidence-wait: must be between 0 and {LONGEST_WAIT:.0f} seconds")
+        if self.installation.image is not None and not _BY_DIGEST.search(self.installation.image):
+            raise SettingsError("image: must be given by digest, such as name@sha256:<64 hex>")
         # Not "< 90", which is false for nan: that would serve policies of any age, and before any.
         if not 90 <= self.max_staleness <= MAX_STALENESS:
             raise SettingsError(

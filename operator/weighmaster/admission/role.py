@@ -27,7 +27,9 @@ async def run_webhook(settings: WebhookSettings) -> None:
         await _serve(settings, registry, FileStore([settings.policies]), lambda: None)
         return
     async with ApiClient() as client:
-        store = ClusterStore(client, StoreMetrics(registry), settings.max_staleness)
+        store = ClusterStore(
+            client, StoreMetrics(registry), settings.max_staleness, settings.installation
+        )
         requests = EvidenceRequests(client, store, settings.evidence_wait)
         async with kept_running(store.run(), requests.run()):
             await _serve(settings, registry, store, store.not_ready, requests)

@@ -24,6 +24,13 @@ _Name = Annotated[str, Meta(max_length=1024)]
 """What the API server itself bounds: names, namespaces and subresources. Caches are keyed by it."""
 
 
+class _UserInfo(Struct, frozen=True):
+    """Who makes a request (authentication.k8s.io/v1 UserInfo), as far as it is read."""
+
+    username: _Name = ""
+    groups: Annotated[tuple[_Name, ...], Meta(max_length=4096)] = ()
+
+
 class _Request(Struct, rename="camel"):
     """The part of AdmissionRequest that we read; objects stay raw until they are needed."""
 
@@ -35,6 +42,7 @@ class _Request(Struct, rename="camel"):
     namespace: Annotated[str, Meta(max_length=63)] = ""
     name: _Name = ""
     dry_run: bool = False
+    user_info: _UserInfo = _UserInfo()
 
 
 class _Review(Struct, rename="camel"):
@@ -98,6 +106,8 @@ def decode(body: bytes, stage: Stage, *, gathering: bool = False) -> Incoming:
             document=document,
             old_document=old_document,
             gathering=gathering,
+            user=request.user_info.username,
+            groups=request.user_info.groups,
         ),
     )
 

@@ -8,11 +8,13 @@ import click
 import uvloop
 
 from weighmaster.admission.role import run_webhook
+from weighmaster.core.installation import Installation
 from weighmaster.errors import SettingsError
 from weighmaster.settings import WebhookSettings
 from weighmaster.telemetry import configure_logging
 
 _DEFAULTS = WebhookSettings(certificate=Path(), key=Path())
+_INSTALLATION = Installation()
 _File = click.Path(path_type=Path)
 
 
@@ -42,6 +44,22 @@ _File = click.Path(path_type=Path)
     show_default=True,
     help="Seconds to wait for evidence that is being gathered.",
 )
+@click.option(
+    "--namespace",
+    default=_INSTALLATION.namespace,
+    show_default=True,
+    help="Weighmaster's own namespace.",
+)
+@click.option(
+    "--controller-user",
+    default=_INSTALLATION.controller,
+    show_default=True,
+    help="User name of the controller, who alone may change what Weighmaster keeps.",
+)
+@click.option(
+    "--image",
+    help="Weighmaster's own image, by digest, for the containers that it adds to pods.",
+)
 @click.option("--standalone", is_flag=True, help="Run without a cluster, by --policies.")
 @click.option("--policies", type=_File, help="Policy files or a folder of them (--standalone).")
 @click.option(
@@ -66,8 +84,18 @@ def webhook(
     if standalone != (policies is not None):
         raise SettingsError("standalone: --standalone and --policies go together")
     configure_logging(log_level)
+    installation = Installation(
+        namespace=options.pop("namespace"),
+        controller=options.pop("controller_user"),
+        image=options.pop("image"),
+    )
     settings = WebhookSettings(
-        certificate=tls_cert, key=tls_key, policies=policies, log_level=log_level, **options
+        certificate=tls_cert,
+        key=tls_key,
+        policies=policies,
+        log_level=log_level,
+        installation=installation,
+        **options,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run_webhook(settings))

@@ -18,15 +18,18 @@ from weighmaster.api.v1alpha1 import (
     ModelPolicy,
     ModelPublisher,
     ModelRecord,
+    SandboxProfile,
 )
 from weighmaster.cluster.client import ApiClient, Json
 from weighmaster.cluster.reflector import ObjectKey, Reflector, Resource, object_key
 from weighmaster.core.evaluate.exceptions import compile_exception
+from weighmaster.core.evaluate.facilities import Facilities, read_profile
 from weighmaster.core.evaluate.policies import compile_policy
 from weighmaster.core.evaluate.records import read_record
 from weighmaster.core.evaluate.selectors import Labels
 from weighmaster.core.evaluate.snapshot import Snapshot, read_publisher
 from weighmaster.core.evaluate.stored import read_metadata
+from weighmaster.core.installation import LOCAL, Installation
 from weighmaster.telemetry import StoreMetrics
 
 CLUSTER_POLICIES = ClusterModelPolicy.names.plural
@@ -34,6 +37,7 @@ POLICIES = ModelPolicy.names.plural
 PUBLISHERS = ModelPublisher.names.plural
 EXCEPTIONS = ModelException.names.plural
 RECORDS = ModelRecord.names.plural
+PROFILES = SandboxProfile.names.plural
 NAMESPACES = "namespaces"
 
 
@@ -47,6 +51,7 @@ _COMPILERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     PUBLISHERS: read_publisher,
     EXCEPTIONS: compile_exception,
     RECORDS: read_record,
+    PROFILES: read_profile,
     NAMESPACES: _namespace_labels,
 }
 
@@ -56,6 +61,7 @@ _API: tuple[type[ApiResource], ...] = (
     ModelPublisher,
     ModelException,
     ModelRecord,
+    SandboxProfile,
 )
 KINDS = {resource.names.kind: resource.names.plural for resource in _API}
 """Our kinds that decisions read, with the resource each belongs to."""
@@ -66,7 +72,8 @@ _KIND_OF = {plural: kind for kind, plural in KINDS.items()}
 class PolicyStore:
     """Objects by resource and name, compiled. It is a Sink for reflectors."""
 
-    def __init__(self) -> None:
+    def __init__(self, installation: Installation = LOCAL) -> None:
+        self._installation = installation
         self._objects: dict[str, dict[ObjectKey, Any]] = {name: {} for name in _COMPILERS}
         self._snapshot: Snapshot | None = None
         self._changed = asyncio.Event()
@@ -105,6 +112,10 @@ class PolicyStore:
                 publishers=self._objects[PUBLISHERS].values(),
                 exceptions=self._objects[EXCEPTIONS].values(),
                 records=self._objects[RECORDS].values(),
+                facilities=Facilities(
+                    self._installation,
+                    {profile.name: profile for profile in self._objects[PROFILES].values()},
+                ),
                 namespaces={
                     name: labels for (_, name), labels in self._objects[NAMESPACES].items()
                 },
@@ -125,8 +136,14 @@ def _compile(resource: str, stored: Json) -> object:
 class ClusterStore:
     """A policy store fed from a cluster, which knows whether it can be trusted at the moment."""
 
-    def __init__(self, client: ApiClient, metrics: StoreMetrics, max_staleness: float) -> None:
-        self._store = PolicyStore()
+    def __init__(
+        self,
+        client: ApiClient,
+        metrics: StoreMetrics,
+        max_staleness: float,
+        installation: Installation = LOCAL,
+    ) -> None:
+        self._store = PolicyStore(installation)
         self._max_staleness = max_staleness
         resources = (
             *(Resource(plural, f"/apis/{GROUP}/{VERSION}/{plural}") for plural in _KIND_OF),

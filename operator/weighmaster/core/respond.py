@@ -1,6 +1,6 @@
 """Response: from a decision to what the API server, and the person behind it, are told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from weighmaster.core.decide import Decision
 from weighmaster.core.evaluate import Finding
+from weighmaster.core.patch import Operation, difference
 from weighmaster.core.reasons import Reason
 from weighmaster.core.values import Action, Outcome
 
@@ -24,7 +25,7 @@ MAX_REFERENCE = 512
 MAX_TEXT = 1024
 """Characters of a reference or a path, and of the rest of a line."""
 
-Patch = dict[str, Any]
+Document = Mapping[str, Any]
 
 
 class Cause(Struct, frozen=True):
@@ -49,7 +50,7 @@ class Response(Struct, frozen=True):
     causes: tuple[Cause, ...] = ()
     warnings: tuple[str, ...] = ()
     audit_annotations: dict[str, str] = field(default_factory=dict)
-    patch: tuple[Patch, ...] = ()
+    patch: tuple[Operation, ...] = ()
 
 
 ALLOWED = Response(allowed=True)
@@ -114,19 +115,18 @@ def validate(decision: Decision, leniency: Leniency | None = None) -> Response:
     )
 
 
-def mutate(decision: Decision, metadata: object) -> Response:
-    """The mutating answer: it records the decision's id in an object's metadata, nothing else."""
+def mutate(decision: Decision, document: Document, form: Document) -> Response:
+    """The mutating answer: what turns an object into the form in which it may be admitted.
+
+    It also records the decision's id in the object's annotations.
+    """
+    metadata = form.get("metadata")
     if not isinstance(metadata, dict):
         return ALLOWED
     annotations = metadata.get("annotations")
-    key = DECISION_ANNOTATION.replace("/", "~1")
-    record: Patch = {"op": "add", "path": f"/metadata/annotations/{key}", "value": decision.id}
-    if not isinstance(annotations, dict):
-        create: Patch = {"op": "add", "path": "/metadata/annotations", "value": {}}
-        return Response(allowed=True, patch=(create, record))
-    if annotations.get(DECISION_ANNOTATION) == decision.id:
-        return ALLOWED
-    return Response(allowed=True, patch=(record,))
+    kept = annotations if isinstance(annotations, dict) else {}
+    annotated = {**metadata, "annotations": {**kept, DECISION_ANNOTATION: decision.id}}
+    return Response(allowed=True, patch=difference(document, {**form, "metadata": annotated}))
 
 
 def _message(findings: Sequence[Finding], decision: Decision) -> str:

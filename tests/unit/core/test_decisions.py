@@ -104,33 +104,31 @@ def test_text_that_is_no_unicode_does_not_break_the_id() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metadata", "paths"),
+    ("metadata", "path"),
     [
-        ({}, ["/metadata/annotations", "/metadata/annotations/weighmaster.dev~1decision-id"]),
-        (
-            {"annotations": None},
-            ["/metadata/annotations", "/metadata/annotations/weighmaster.dev~1decision-id"],
-        ),
-        ({"annotations": {}}, ["/metadata/annotations/weighmaster.dev~1decision-id"]),
-        ({"annotations": {"a": "b"}}, ["/metadata/annotations/weighmaster.dev~1decision-id"]),
+        ({}, "/metadata/annotations"),
+        ({"annotations": None}, "/metadata/annotations"),
+        ({"annotations": {}}, "/metadata/annotations/weighmaster.dev~1decision-id"),
+        ({"annotations": {"a": "b"}}, "/metadata/annotations/weighmaster.dev~1decision-id"),
         (
             {"annotations": {DECISION_ANNOTATION: "forged"}},
-            ["/metadata/annotations/weighmaster.dev~1decision-id"],
+            "/metadata/annotations/weighmaster.dev~1decision-id",
         ),
-        (None, []),
-        ("x", []),
+        (None, None),
+        ("x", None),
     ],
 )
-def test_mutation_records_the_id_with_an_escaped_path(metadata: Any, paths: list[str]) -> None:
-    response = mutate(decided(finding()), metadata)
+def test_mutation_records_the_id_with_an_escaped_path(metadata: Any, path: str | None) -> None:
+    document = {"metadata": metadata}
+    response = mutate(decided(finding()), document, document)
     assert response.allowed
-    assert [operation["path"] for operation in response.patch] == paths
-    assert {operation["op"] for operation in response.patch} <= {"add"}
+    assert [operation["path"] for operation in response.patch] == ([path] if path else [])
 
 
 def test_recorded_id_is_not_recorded_again() -> None:
     decision = decided(finding())
-    assert mutate(decision, {"annotations": {DECISION_ANNOTATION: decision.id}}).patch == ()
+    document = {"metadata": {"annotations": {DECISION_ANNOTATION: decision.id}}}
+    assert mutate(decision, document, document).patch == ()
 
 
 def test_message_tells_five_findings_and_counts_the_rest() -> None:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from weighmaster.api.v1alpha1.jurisdictions import Code
 from weighmaster.api.v1alpha1.publisher import ModelPublisherSpec
 from weighmaster.core.evaluate.exceptions import Approval
+from weighmaster.core.evaluate.facilities import NO_FACILITIES, Facilities
 from weighmaster.core.evaluate.memory import Memory
 from weighmaster.core.evaluate.policies import Policy, PolicyKey
 from weighmaster.core.evaluate.records import Record, authority_id
@@ -56,6 +57,8 @@ def read_publisher(stored: Mapping[str, Any]) -> Publisher:
 class Snapshot:
     """Policies, publishers, exceptions, namespaces and records of evidence.
 
+    ``facilities`` is what enforcement can rely on.
+
     ``namespaces`` maps a namespace to its labels. One that is not in it is unknown: policies that
     select namespaces by label then count as matching. A publisher that cannot be used is treated
     as missing, so that rules which deny it cannot be decided.
@@ -69,12 +72,18 @@ class Snapshot:
         exceptions: Iterable[Approval] = (),
         namespaces: Mapping[str, Labels] | None = None,
         records: Iterable[Record] = (),
+        facilities: Facilities = NO_FACILITIES,
     ) -> None:
         self.policies = tuple(sorted(policies, key=lambda policy: policy.key))
         publishers, exceptions = list(publishers), list(exceptions)
+        self.facilities = facilities
         self.problems = tuple(
             f'{kind} "{stored.name}": {stored.problem}'
-            for kind, group in (("ModelPublisher", publishers), ("ModelException", exceptions))
+            for kind, group in (
+                ("ModelPublisher", publishers),
+                ("ModelException", exceptions),
+                ("SandboxProfile", facilities.profiles.values()),
+            )
             for stored in group
             if stored.problem is not None
         )
