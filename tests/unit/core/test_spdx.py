@@ -56,7 +56,8 @@ def test_what_the_library_does_not_take_is_not_permitted(tokens: list[str]) -> N
     "text",
     [
         "", " ", "MIT OR", "OR MIT", "MIT MIT", "(MIT", "MIT)", "()", "MIT AND", "NOT MIT",
-        "MIT WITH", "WITH x", "MIT WITH AND", "MIT, ISC", "MIT/ISC", "MIT\x00", "M\u0130T",
+        "MIT WITH", "MIT OR MIT WITH AND", "WITH x", "MIT WITH AND", "MIT, ISC",
+        "MIT/ISC", "MIT\x00", "M\u0130T",
         "MIT OR (ISC", "MIT WITH (x)", "MIT & ISC", "🙂",
     ],
 )  # fmt: skip

@@ -51,12 +51,16 @@ class AllowList:
             if tokens[at] != ")":
                 raise ValueError("not closed")
             return result, at + 1
-        if found == ")" or found.upper() in _OPERATORS:
-            raise ValueError("an identifier was expected")
-        name = found.lower()
+        name = _identifier(found)
         if at + 1 < len(tokens) and tokens[at + 1].upper() == "WITH":
-            return f"{name} with {tokens[at + 2].lower()}" in self._allowed, at + 3
+            return f"{name} with {_identifier(tokens[at + 2])}" in self._allowed, at + 3
         return name in self._allowed, at + 1
+
+
+def _identifier(token: str) -> str:
+    if token in ("(", ")") or token.upper() in _OPERATORS:
+        raise ValueError("an identifier was expected")
+    return token.lower()
 
 
 def _tokens(expression: str) -> Iterator[str]:
