@@ -14,7 +14,7 @@ from weighmaster.core.decide import Decision, decide
 from weighmaster.core.detect import detect
 from weighmaster.core.enforce import enforce
 from weighmaster.core.evaluate import evaluate, too_costly
-from weighmaster.core.evaluate.records import GATHERED_SCHEMES, record_key
+from weighmaster.core.evaluate.records import is_gathered, record_key
 from weighmaster.core.evaluate.selectors import Labels
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.evaluate.subject import Workload
@@ -127,8 +127,7 @@ def _pending(decision: Decision, snapshot: Snapshot) -> tuple[str, ...]:
             key = record_key(finding.use.reference)
             record = snapshot.records.get(key)
             if finding.reason is Reason.EVIDENCE_PENDING or (
-                finding.use.reference.scheme in GATHERED_SCHEMES
-                and (record is None or record.pending)
+                is_gathered(finding.use.reference) and (record is None or record.pending)
             ):
                 found[key] = None
     return tuple(found)

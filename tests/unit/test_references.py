@@ -174,3 +174,39 @@ def test_pull_request_of_a_hub_is_a_revision_not_a_file() -> None:
         None,
     )
     assert references.parse("hf://acme/model@refs/convert/parquet/a.bin").file == "a.bin"
+
+
+@pytest.mark.parametrize(
+    ("text", "location", "revision", "file", "pinned"),
+    [
+        ("r.io/a/b", "r.io/a/b", None, None, False),
+        ("r.io/a/b:1", "r.io/a/b", "1", None, False),
+        ("r.io:443/a/b", "r.io:443/a/b", None, None, False),
+        (f"r.io/a/b:1@{DIGEST}", "r.io/a/b", DIGEST, None, True),
+        ("r.io/a/b:1#/m/x.gguf", "r.io/a/b", "1", "/m/x.gguf", False),
+        (f"r.io/a/b@{DIGEST}#/m/x", "r.io/a/b", DIGEST, "/m/x", True),
+        (f"r.io/a/b@{DIGEST}x#/m", "r.io/a/b", f"{DIGEST}x", "/m", False),
+        (f"r.io/a/b#@{DIGEST}", "r.io/a/b", None, f"@{DIGEST}", False),
+    ],
+)
+def test_image_with_weights_in_it_is_pinned_by_the_images_digest(
+    text: str, location: str, revision: str | None, file: str | None, pinned: bool
+) -> None:
+    reference = references.image_embedded(text)
+    assert reference.canonical == f"image-embedded:{text}"
+    assert reference.location == f"image-embedded:{location}"
+    assert (reference.revision, reference.file) == (revision, file)
+    assert reference.pinned is pinned
+    assert not reference.known
+    assert references.names_image(reference)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["$(IMAGE)", f"$(X)@{DIGEST}", "a/../b", "a b", "", "Ð°cme/b", "-x", f"{'x' * 2000}@{DIGEST}"],
+)
+def test_what_is_no_images_name_is_never_pinned(text: str) -> None:
+    reference = references.image_embedded(text)
+    assert reference.scheme == "image-embedded"
+    assert not reference.pinned
+    assert not references.names_image(reference)

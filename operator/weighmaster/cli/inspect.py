@@ -14,6 +14,7 @@ from rich.table import Table
 
 from weighmaster.cli.gathering import gather_settings, gathering_options
 from weighmaster.core import references
+from weighmaster.core.evaluate.records import read_reference
 from weighmaster.core.evidence import Basis, Evidence, Unavailable
 from weighmaster.core.values import ModelReference
 from weighmaster.gather.credentials import NONE, Credentials, token
@@ -36,16 +37,17 @@ Row = tuple[str, str, str]
 def inspect(reference: str, output: str, **gathering: Any) -> None:
     """Gather evidence about a model and show it.
 
-    REFERENCE is a canonical reference such as hf://org/name@revision or
-    oci://registry/repository:tag; org/name alone is taken for a repository on Hugging Face. A token
-    for gated models is read from HF_TOKEN. Weights are not downloaded.
+    REFERENCE is a canonical reference such as hf://org/name@revision,
+    oci://registry/repository:tag or image-embedded:registry/repository@digest; org/name alone is
+    taken for a repository on Hugging Face. A token for gated models is read from HF_TOKEN. Weights
+    are not downloaded.
 
     Exit codes: 0 shown, 1 nothing could be found out, 2 bad input.
     """
     silence_logging()
     settings = gather_settings(**gathering)
     parsed = _parse(reference)
-    if not parsed.known:
+    if not parsed.known and not references.names_image(parsed):
         raise click.UsageError(f"{reference} is not a reference that names a model")
     answer = asyncio.run(_gather(parsed, settings))
     if isinstance(answer, Unavailable):
@@ -63,7 +65,7 @@ def inspect(reference: str, output: str, **gathering: Any) -> None:
 def _parse(reference: str) -> ModelReference:
     if "://" not in reference and references.is_repository_name(reference.partition("@")[0]):
         return references.parse(f"hf://{reference}")
-    return references.parse(reference)
+    return read_reference(reference)
 
 
 async def _gather(reference: ModelReference, settings: GatherSettings) -> Evidence | Unavailable:

@@ -7,6 +7,7 @@ Canonical forms (DESIGN section 1, corpus README):
     s3:// gs:// tos:// https:// http:// az:// ...   as they are, path checked
     pvc://claim[/path]                  hostpath:///path
     ollama://name:tag                   ngc://, kaggle://, nim:<image>, aim:<image>
+    image-embedded:<image>[#path]
     kaito-preset://name                 kserve-storage://key/path
 
 A reference that could be read in two ways (``..``, control characters, backslashes, percent
@@ -24,12 +25,18 @@ from weighmaster.core.values import ModelReference
 MAX_LENGTH = 2048
 """Characters; the longest object key any store allows is 1,024 bytes."""
 
+MAX_IMAGE_NAME = 1024
+"""Characters; a host has 253, a repository 255, a tag 128 and a digest 71 of them."""
+
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _REPOSITORY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}\Z")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\\\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _ESCAPED_SEPARATOR = re.compile(r"%(2[ef]|5c|00|25)", re.IGNORECASE)
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
+"""What an image's name may be made of; whether there can be such an image, its registry says."""
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 _SIGNED = re.compile(
@@ -68,18 +75,26 @@ def default(runtime: str) -> ModelReference:
     return _unnamed("default", runtime)
 
 
-def image_embedded(image: str) -> ModelReference:
-    """Weights inside a container image; pinned if the image is."""
-    canonical = f"image-embedded:{_clip(image)}"
-    location, _, digest = canonical.partition("@")
-    return ModelReference(
-        canonical=canonical,
-        scheme="image-embedded",
-        location=location,
-        revision=digest or None,
-        pinned=bool(_DIGEST.match(digest)),
-        known=False,
-    )
+def image_embedded(text: str) -> ModelReference:
+    """Weights inside a container image, ``image[#path]``; pinned if the image is.
+
+    Whatever is no image's name, such as a variable, has no version either: nothing can be found
+    out about it.
+    """
+    image, _, path = text.partition("#")
+    if len(image) > MAX_IMAGE_NAME:
+        return _unnamed("image-embedded", f"over-long name in {image[:200]}")
+    if not _is_image_name(image):
+        return _unnamed("image-embedded", text)
+    named, path = _image(image, "image-embedded"), _clip(path)
+    whole = f"{named.canonical}#{path}" if path else named.canonical
+    return structs.replace(named, canonical=whole, file=path or None, known=False)
+
+
+def names_image(reference: ModelReference) -> bool:
+    """Whether weights inside a container image are inside one that can be looked at."""
+    _, _, image = reference.location.partition(":")
+    return reference.scheme == "image-embedded" and _is_image_name(image)
 
 
 def unexpanded(reference: ModelReference) -> ModelReference:
@@ -151,6 +166,14 @@ def _image(text: str, scheme: str) -> ModelReference:
         location=prefix + head,
         revision=digest or tag or None,
         pinned=bool(_DIGEST.match(digest)),
+    )
+
+
+def _is_image_name(text: str) -> bool:
+    return (
+        len(text) <= MAX_IMAGE_NAME
+        and _IMAGE.fullmatch(text) is not None
+        and _problem(text) is None
     )
 
 

@@ -10,12 +10,13 @@ from weighmaster.core.content.artifacts import (
     Claims,
     Descriptor,
     Layer,
+    annotated_license,
     is_image,
     read_artifact,
     read_claims,
     read_index,
 )
-from weighmaster.core.content.licenses import from_text
+from weighmaster.core.content.licenses import from_text, normalise
 from weighmaster.core.content.summary import listed, merge_gaps
 from weighmaster.core.evidence import (
     Basis,
@@ -84,7 +85,8 @@ async def read_tagged(
     resolved = resolved_reference(reference, place, top.digest)
     if known is not None and known.resolved == resolved:
         return structs.replace(known, validator=top.validator)
-    return await _Reading(registry).read(reference, resolved, top)
+    reading = _Reading(registry, embedded=reference.scheme == "image-embedded")
+    return await reading.read(reference, resolved, top)
 
 
 def resolved_reference(reference: ModelReference, place: Place, digest: str) -> str:
@@ -93,15 +95,19 @@ def resolved_reference(reference: ModelReference, place: Place, digest: str) -> 
         return references.image(f"{reference.location.removeprefix('oci://')}@{digest}").canonical
     if reference.scheme == "ollama":
         return f"ollama://{place.registry}/{place.repository}@{digest}"
-    head, _, last = reference.location.rpartition("/")  # an image's location may hold its tag
-    return f"{head}/{last.partition(':')[0]}@{digest}"
+    return f"{reference.location}@{digest}"
 
 
 class _Reading:
-    """Reads one artifact: every manifest of an index, or the one there is."""
+    """Reads one artifact: every manifest of an index, or the one there is.
 
-    def __init__(self, registry: Registry) -> None:
+    ``embedded`` says that it is a server's image with weights in it. Only annotations count there:
+    labels are inherited from the image it was built from, which had other things in it.
+    """
+
+    def __init__(self, registry: Registry, *, embedded: bool) -> None:
         self._registry = registry
+        self._embedded = embedded
         self._settings = registry.settings
         self._caps = registry.settings.caps
 
@@ -115,6 +121,8 @@ class _Reading:
                 UnavailableReason.HOSTILE_ANSWER, f"{reference.canonical[:200]}: {error}"
             ) from None
         claims = [await self._claims(artifact) for artifact in artifacts]
+        if top.is_index:
+            claims.append(Claims(license=annotated_license(top.content)))
         layers = _distinct(artifacts)
         found = await survey(
             [_entry(layer) for layer in layers if layer.raw],
@@ -135,7 +143,7 @@ class _Reading:
             signatures=found.signatures,
             card=card,
             content=_content(found, claims, archives, artifacts),
-            gaps=merge_gaps([*gaps, *found.gaps]),
+            gaps=merge_gaps([*gaps, *found.gaps, *_about_lineage(found.card)]),
             manifest_digest=content_digest(found.files) if whole else None,
             validator=top.validator,
         )
@@ -165,6 +173,8 @@ class _Reading:
         return found
 
     async def _claims(self, artifact: Artifact) -> Claims:
+        if self._embedded:
+            return Claims(license=annotated_license({"annotations": dict(artifact.annotations)}))
         config = artifact.config
         content: object = None
         if config is not None and config.media_type.endswith("json") and config.size > 2:
@@ -179,7 +189,7 @@ class _Reading:
         """The card, else the artifact's own metadata, else how its licence text begins."""
         if card.license is not None:
             return card
-        license_ = next((claim.license for claim in claims if claim.license), None)
+        license_ = normalise([claim.license for claim in claims if claim.license])
         source = "manifest"
         if license_ is None:
             texts = [layer for layer in layers if layer.descriptor.media_type in LICENSE_TYPES]
@@ -210,6 +220,13 @@ class _Blobs:
     def open(self, entry: Entry) -> RemoteFile:
         """A layer to read at offsets."""
         return self._registry.open(self._descriptors[entry.name])
+
+
+def _about_lineage(card: CardFacts) -> list[Gap]:
+    """That nobody says what it was made from: annotations have no place for it."""
+    if card.source:
+        return []
+    return [Gap(GapReason.LINEAGE_INCOMPLETE, "no model card among its files could be read")]
 
 
 def _distinct(artifacts: list[Artifact]) -> list[Layer]:

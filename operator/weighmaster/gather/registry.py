@@ -50,7 +50,8 @@ def place_of(reference: ModelReference) -> Place:
     A tag beside a digest counts nothing, as for every container runtime. Raises GatherError for
     names that no registry can have.
     """
-    name = re.sub(r"\A[a-z-]+:(//)?", "", reference.canonical)
+    whole = reference.canonical.partition("#")[0] if reference.file else reference.canonical
+    name = re.sub(r"\A[a-z-]+:(//)?", "", whole)
     name, _, digest = name.partition("@")
     head, colon, tag = name.rpartition(":")
     if not colon or "/" in tag:

@@ -227,7 +227,8 @@ def sources(client: HttpClient) -> dict[str, Source]:
         "modelscope": ModelScope(client),
         "ngc": Ngc(client),
         "ollama": Ollama(client),
-        **dict.fromkeys(("oci", "nim", "aim", "image-embedded"), oci),
+        "oci": oci,
+        "image-embedded": oci,
     }
 
 

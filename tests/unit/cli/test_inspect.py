@@ -3,8 +3,11 @@
 import asyncio
 import json
 
+import pytest
 from click.testing import CliRunner, Result
 
+from tests.hub.artifacts import modelpack
+from tests.hub.fake_registry import FakeRegistry
 from tests.hub.repositories import model
 from tests.hub.server import Hub
 from weighmaster.cli.main import cli
@@ -45,6 +48,19 @@ async def test_model_that_is_not_there_is_said_in_one_line() -> None:
     assert "[" in result.output
 
 
-def test_what_is_no_reference_is_bad_input() -> None:
-    result = CliRunner().invoke(cli, ["inspect", "just-a-word"])
+async def test_image_with_weights_in_it_can_be_inspected() -> None:
+    async with FakeRegistry() as registry, Hub() as hub:
+        top = modelpack(registry.contents(), {"config.json": b"{}"})
+        result = await inspected(
+            hub,
+            *("--plain-http-host", registry.address, "--internal-host", registry.address),
+            f"image-embedded:{registry.address}/acme/model:v1#/models/m",
+        )
+    assert result.exit_code == 0, result.output
+    assert f"image-embedded:{registry.address}/acme/model@{top['digest']}" in result.output
+
+
+@pytest.mark.parametrize("reference", ["just-a-word", "image-embedded:$(IMAGE)"])
+def test_what_is_no_reference_is_bad_input(reference: str) -> None:
+    result = CliRunner().invoke(cli, ["inspect", reference])
     assert result.exit_code == 2

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+from typing import Any
 
 import pytest
 
-from tests.hub.artifacts import DOCKER_MANIFEST, MANIFEST, Contents, modelpack
+from tests.hub.artifacts import DOCKER_MANIFEST, INDEX, MANIFEST, Contents, modelpack
 from tests.hub.fake_registry import FakeRegistry
 from tests.hub.repositories import gguf
 from tests.unit.gather.conftest import FakeTime, Start
@@ -16,6 +17,7 @@ from weighmaster.core.evidence import (
     Evidence,
     FormatFact,
     GapReason,
+    Unavailable,
     UnavailableReason,
 )
 from weighmaster.errors import GatherError
@@ -184,14 +186,80 @@ async def test_a_mirror_stands_in_for_a_registry(fake: FakeRegistry, gatherer_fo
         assert found.resolved.endswith(top["digest"])
 
 
-async def test_images_of_servers_are_looked_at_too(fake: FakeRegistry, gatherer_for: Start) -> None:
-    top = modelpack(fake.contents(), FILES)
+LICENSES = "org.opencontainers.image.licenses"
+
+
+def server_image(contents: Contents, **annotations: str) -> dict[str, Any]:
+    """An image as a build makes it: layers of archives, and labels that its base image had."""
+    layer = contents.blob(b"tar", "application/vnd.oci.image.layer.v1.tar+gzip")
+    labels = {LICENSES: "Apache-2.0"}
+    config = json.dumps({"config": {"Labels": labels}, "rootfs": {}}).encode()
+    kind = "application/vnd.oci.image.config.v1+json"
+    fields = {"annotations": annotations} if annotations else {}
+    return contents.artifact([layer], "v1", (config, kind), **fields)
+
+
+async def embedded(gatherer_for: Start, fake: FakeRegistry, name: str) -> Evidence:
     gatherer = await gatherer_for(settings_for(fake.port))
-    name = f"{fake.address}/acme/model:v1"
-    for reference in (references.image(name, "nim"), references.image_embedded(name)):
-        found = await gatherer.resolve(reference)
-        assert isinstance(found, Evidence), found
-        assert found.resolved.endswith(f"/acme/model@{top['digest']}")
+    found = await gatherer.resolve(references.image_embedded(f"{fake.address}/{name}"))
+    assert isinstance(found, Evidence), found
+    return found
+
+
+async def test_image_with_weights_in_it_is_looked_at_wherever_in_it_they_are(
+    fake: FakeRegistry, gatherer_for: Start
+) -> None:
+    top = server_image(fake.contents(), **{LICENSES: "MIT"})
+    fake.contents().cosign(top)
+    for name in (
+        "acme/model:v1",
+        "acme/model:v1#/models/m.gguf",
+        f"acme/model@{top['digest']}#/models/m",
+        f"acme/model:v1@{top['digest']}",
+    ):
+        found = await embedded(gatherer_for, fake, name)
+        assert found.resolved == f"image-embedded:{fake.address}/acme/model@{top['digest']}"
+        assert found.card.license == "MIT"
+        assert len(found.signatures) == 1
+        assert found.lacks(GapReason.ARCHIVE_NOT_OPENED)
+
+
+async def test_labels_that_an_image_inherits_say_nothing_of_the_weights_in_it(
+    fake: FakeRegistry, gatherer_for: Start
+) -> None:
+    server_image(fake.contents())
+    assert (await embedded(gatherer_for, fake, "acme/model:v1")).card.license is None
+
+
+async def test_every_licence_of_an_index_and_its_platforms_counts(
+    fake: FakeRegistry, gatherer_for: Start
+) -> None:
+    contents = fake.contents()
+    children = [server_image(contents, **{LICENSES: name}) for name in ("MIT", "GPL-3.0-only")]
+    index = {"annotations": {LICENSES: "Apache-2.0"}, "manifests": children}
+    contents.put({"schemaVersion": 2, "mediaType": INDEX, **index}, "v1", INDEX)
+    found = await embedded(gatherer_for, fake, "acme/model:v1")
+    assert found.card.license == "MIT AND GPL-3.0-only AND Apache-2.0"
+
+
+async def test_metadata_without_a_card_says_nothing_of_lineage(
+    fake: FakeRegistry, gatherer_for: Start
+) -> None:
+    server_image(fake.contents(), **{LICENSES: "MIT"})
+    assert (await gather(gatherer_for, fake)).lacks(GapReason.LINEAGE_INCOMPLETE)
+    modelpack(fake.contents(), FILES)
+    assert not (await gather(gatherer_for, fake)).lacks(GapReason.LINEAGE_INCOMPLETE)
+
+
+@pytest.mark.parametrize("scheme", ["nim", "aim"])
+async def test_nothing_is_gathered_of_images_that_fetch_their_weights_at_start(
+    fake: FakeRegistry, gatherer_for: Start, scheme: str
+) -> None:
+    gatherer = await gatherer_for(settings_for(fake.port))
+    found = await gatherer.resolve(references.image(f"{fake.address}/acme/model:v1", scheme))
+    assert isinstance(found, Unavailable)
+    assert found.reason is UnavailableReason.UNSUPPORTED_SCHEME
+    assert not fake.seen
 
 
 PLACES = {

@@ -60,6 +60,8 @@ _NAMES = {
 }
 """Names for layers that bring none, so that their format can be told."""
 
+_LICENSES = "org.opencontainers.image.licenses"
+
 LICENSE_TYPES = frozenset({
     "application/vnd.ollama.image.license", "application/vnd.docker.ai.license",
 })  # fmt: skip
@@ -133,6 +135,12 @@ def read_artifact(manifest: Mapping[str, Any], most: int) -> Artifact:
     )
 
 
+def annotated_license(manifest: Mapping[str, Any]) -> str | None:
+    """The licence (SPDX) that the annotations of a manifest or index state (OCI image-spec)."""
+    text = _text(_object(manifest, "annotations"), _LICENSES)
+    return normalise([text]) if text else None
+
+
 def read_claims(artifact: Artifact, config: Any) -> Claims:
     """What annotations and configuration claim; ``config`` is the decoded JSON, or None."""
     values = config if isinstance(config, dict) else {}
@@ -144,8 +152,8 @@ def read_claims(artifact: Artifact, config: Any) -> Claims:
     ) else []  # fmt: skip
     named += filter(None, (_text(source, "license") for source in (package, model)))
     if not named:
-        label = "org.opencontainers.image.licenses"
-        text = dict(artifact.annotations).get(label) or _text(_object(inner, "Labels"), label)
+        text = dict(artifact.annotations).get(_LICENSES)
+        text = text or _text(_object(inner, "Labels"), _LICENSES)
         named = [text] if text else []
     return Claims(
         license=normalise(named[:16]),

@@ -8,10 +8,10 @@ an error, never a failure and never a pass.
 from weighmaster.api.v1alpha1 import rules
 from weighmaster.api.v1alpha1.authority import Authority
 from weighmaster.core.evaluate.records import (
-    GATHERED_SCHEMES,
     Record,
     authority_id,
     content_formats,
+    is_gathered,
     named_formats,
 )
 from weighmaster.core.evaluate.spdx import AllowList
@@ -28,7 +28,7 @@ def evidence(subject: Subject) -> Record | Verdict:
     record = subject.record
     reference = subject.use.reference
     if record is None:
-        if reference.scheme not in GATHERED_SCHEMES:
+        if not is_gathered(reference):
             return error(
                 Reason.EVIDENCE_NOT_AVAILABLE,
                 f"cannot be judged by evidence, none can be gathered for {reference.scheme}:"

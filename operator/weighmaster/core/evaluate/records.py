@@ -1,8 +1,8 @@
 """Records: what has been found out about references, as the controller has stored it."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Any
 
@@ -119,7 +119,7 @@ def read_record(stored: Mapping[str, Any]) -> Record:
             problem = "evidence is being gathered"
     return Record(
         name=name,
-        reference=record_key(reference) if reference.known else spec.reference,
+        reference=record_key(reference) if reference.scheme != "unresolved" else spec.reference,
         last_used=metadata.annotations.get(LAST_USED, ""),
         managed=metadata.labels.get(MANAGED_BY[0]) == MANAGED_BY[1],
         status=structs.replace(status, authorities=[]),
@@ -131,7 +131,7 @@ def read_record(stored: Mapping[str, Any]) -> Record:
 
 def _contradiction(reference: ModelReference, resolved: str) -> str | None:
     """Why what was resolved cannot be what was asked for; None when it can."""
-    if reference.pinned and reference.revision != references.parse(resolved).revision:
+    if reference.pinned and reference.revision != read_reference(resolved).revision:
         return f"the record is about other content: {resolved}"
     return None
 
@@ -140,19 +140,36 @@ def _renamed(reference: ModelReference, resolved: str | None) -> str | None:
     """Where the content really is, if not where the reference says."""
     if resolved is None or reference.scheme not in _NAMED_SCHEMES:
         return None
-    location = references.parse(resolved).location
+    location = read_reference(resolved).location
     return resolved if fold(location) != fold(reference.location) else None
 
 
-_NAMED_SCHEMES = frozenset({"hf", "modelscope", "oci"})
+_NAMED_SCHEMES = frozenset({"hf", "modelscope", "oci", "image-embedded"})
 """Schemes whose resolved form has the same location, unless the hub serves another one."""
 
-GATHERED_SCHEMES = frozenset({"hf", "oci", "ngc", "modelscope", "ollama"})
+GATHERED_SCHEMES = frozenset({"hf", "oci", "ngc", "modelscope", "ollama", "image-embedded"})
 """Schemes that evidence can be gathered for; for others people assert it."""
+
+_IMAGES: dict[str, Callable[[str], ModelReference]] = {
+    "image-embedded": references.image_embedded,
+    "nim": partial(references.image, scheme="nim"),
+    "aim": partial(references.image, scheme="aim"),
+}
+"""Schemes before the bare name of an image."""
+
+
+def is_gathered(reference: ModelReference) -> bool:
+    """Whether evidence about a reference can be gathered, so that it is worth a record."""
+    return reference.scheme in GATHERED_SCHEMES and (
+        reference.known or references.names_image(reference)
+    )
 
 
 def read_reference(text: str) -> ModelReference:
     """The reference in a record. In canonical form a revision may hold slashes: ``refs/pr/7``."""
+    scheme, _, image = text.partition(":")
+    if scheme in _IMAGES:
+        return _IMAGES[scheme](image)
     parsed = references.parse(text)
     repository, at, rest = text.partition("@")
     name = repository.partition("://")[2]
