@@ -194,5 +194,38 @@ MISTAKES: dict[str, tuple[str, Json, str]] = {
         {"ttl": "three days"},
         "should match",
     ),
+    "a sandbox whose egress names nobody": (
+        "SandboxProfile",
+        {"networkPolicy": {"egress": [{"ports": [{"port": 443}]}]}},
+        "to: Required value",
+    ),
+    "a sandbox with a peer that is nobody": (
+        "SandboxProfile",
+        {"networkPolicy": {"egress": [{"to": [{}]}]}},
+        "name either an ipBlock or pods",
+    ),
+    "a sandbox with a peer that is two": (
+        "SandboxProfile",
+        {
+            "networkPolicy": {
+                "ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}]}]
+            }
+        },
+        "name either an ipBlock or pods",
+    ),
+    "a sandbox with an address for a network": (
+        "SandboxProfile",
+        {"networkPolicy": {"egress": [{"to": [{"ipBlock": {"cidr": "10.1.2.3/8"}}]}]}},
+        "not a network",
+    ),
+    "a sandbox with a range of ports that ends before it starts": (
+        "SandboxProfile",
+        {
+            "networkPolicy": {
+                "egress": [{"to": [{"podSelector": {}}], "ports": [{"port": 9, "endPort": 8}]}]
+            }
+        },
+        "endPort needs a port",
+    ),
     "a record about nothing": ("ModelRecord", {"reference": "llama"}, "should match"),
 }

@@ -23,8 +23,9 @@ from weighmaster.api.v1alpha1 import (
 from weighmaster.cluster.client import ApiClient, Json
 from weighmaster.cluster.reflector import ObjectKey, Reflector, Resource, object_key
 from weighmaster.core.evaluate.exceptions import compile_exception
-from weighmaster.core.evaluate.facilities import Facilities, read_profile
+from weighmaster.core.evaluate.facilities import Facilities
 from weighmaster.core.evaluate.policies import compile_policy
+from weighmaster.core.evaluate.profiles import read_profile
 from weighmaster.core.evaluate.records import read_record
 from weighmaster.core.evaluate.selectors import Labels
 from weighmaster.core.evaluate.snapshot import Snapshot, read_publisher

@@ -5,8 +5,12 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from weighmaster.api.resource import Column, Names, Resource, Schema, Scope
+from weighmaster.api.resource import Column, Names, Resource, Schema, Scope, Validation
 from weighmaster.api.v1alpha1.meta import READY_COLUMNS, Name, ObjectMeta, RawObject, Status
+from weighmaster.api.v1alpha1.network import NetworkRules
+
+MAX_PROFILE_NAME = 63
+"""Characters: the name becomes the value of a label."""
 
 Quantity = Annotated[
     str,
@@ -18,7 +22,6 @@ Quantity = Annotated[
     ),
 ]
 
-
 Duration = Annotated[str, Meta(max_length=16, pattern=r"^([0-9]+(s|m|h|d))+$")]
 
 
@@ -27,17 +30,6 @@ class SecretHandling(StrEnum):
 
     REFUSE = "Refuse"
     STRIP = "Strip"
-
-
-class NetworkRules(Schema, frozen=True, kw_only=True):
-    """Traffic that stays allowed; nothing given allows none."""
-
-    egress: Annotated[
-        list[RawObject], Meta(max_length=32, description="NetworkPolicy egress rules.")
-    ] = field(default_factory=list)
-    ingress: Annotated[
-        list[RawObject], Meta(max_length=32, description="NetworkPolicy ingress rules.")
-    ] = field(default_factory=list)
 
 
 class EnvironmentVariable(Schema, frozen=True, kw_only=True):
@@ -99,6 +91,12 @@ class SandboxProfile(Resource, frozen=True, kw_only=True):
 
     names = Names(
         "SandboxProfile", "sandboxprofiles", "sandboxprofile", ("sandboxp",), Scope.CLUSTER
+    )
+    validations = (
+        Validation(
+            rule=f"size(self.metadata.name) <= {MAX_PROFILE_NAME}",
+            message="a profile's name is a label of pods: at most 63 characters",
+        ),
     )
     columns = (
         Column("Runtime Class", ".spec.runtimeClassName"),
