@@ -124,7 +124,7 @@ def _pending(decision: Decision, snapshot: Snapshot) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for finding in decision.findings:
         if finding.outcome is Outcome.ERROR and finding.reason in _WAITING:
-            key = record_key(finding.use.reference)
+            key = record_key(finding.use.reference, decision.workload.namespace)
             record = snapshot.records.get(key)
             if finding.reason is Reason.EVIDENCE_PENDING or (
                 is_gathered(finding.use.reference) and (record is None or record.pending)
@@ -138,7 +138,7 @@ def _only_waits(decision: Decision, pending: tuple[str, ...]) -> bool:
     return all(
         finding.outcome is Outcome.ERROR
         and finding.reason in _WAITING
-        and record_key(finding.use.reference) in pending
+        and record_key(finding.use.reference, decision.workload.namespace) in pending
         for finding in decision.against
         if finding.action >= Action.SANDBOX
     )

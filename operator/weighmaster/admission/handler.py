@@ -203,7 +203,9 @@ def _records(answer: Review, snapshot: Snapshot) -> tuple[Record, ...]:
     """The evidence that there was to decide by."""
     if answer.decision is None or not snapshot.records:
         return ()
-    found = (snapshot.records.get(record_key(use.reference)) for use in answer.decision.uses)
+    namespace = answer.decision.workload.namespace
+    keys = (record_key(use.reference, namespace) for use in answer.decision.uses)
+    found = (snapshot.records.get(key) for key in keys)
     return tuple(record for record in found if record is not None)
 
 

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
+from weighmaster.api.v1alpha1.record import Basis, EvidenceState, ModelRecordStatus
 from weighmaster.cli.deciding import Checked, check_files, decision_options
 from weighmaster.cli.table import COLOURS
 from weighmaster.core.evaluate.records import record_key
@@ -56,7 +57,7 @@ def _tree(checked: Checked, snapshot: Snapshot) -> Tree:
     for use in decision.uses if decision else ():
         branch = tree.add(f"{escape(use.reference.canonical)} ({use.role})")
         branch.add(escape(f"named by {use.path}: {use.reason}"))
-        for line in (*_process(use), *_evidence(use, snapshot)):
+        for line in (*_process(use), *_evidence(use, checked.namespace, snapshot)):
             branch.add(escape(line))
     return tree
 
@@ -73,8 +74,8 @@ def _process(use: ModelUse) -> list[str]:
     return lines
 
 
-def _evidence(use: ModelUse, snapshot: Snapshot) -> list[str]:
-    record = snapshot.records.get(record_key(use.reference))
+def _evidence(use: ModelUse, namespace: str, snapshot: Snapshot) -> list[str]:
+    record = snapshot.records.get(record_key(use.reference, namespace))
     if record is None:
         return ["evidence: no ModelRecord"]
     status = record.status
@@ -82,13 +83,25 @@ def _evidence(use: ModelUse, snapshot: Snapshot) -> list[str]:
         return [f"evidence: {record.problem} (ModelRecord {record.name})"]
     signed = [r for r in record.authorities.values() if r.verified]
     return [
-        f"evidence: ModelRecord {record.name}, resolved to {status.resolved}",
-        f"licence: {status.license or 'none stated'}",
+        f"evidence: ModelRecord {record.name}, {_source(status)}",
+        f"licence: {status.license or 'none stated'}{_asserted(status.license_basis)}",
         "formats: " + (", ".join(f"{f.format} ({f.basis})" for f in status.formats) or "unknown"),
         "signed by: "
         + (", ".join(str(r.identity) for r in signed) or "nobody that was looked for"),
-        "made from: " + (", ".join(status.base_models) or "nothing that it says"),
+        "made from: "
+        + (", ".join(status.base_models) or "nothing that it says")
+        + _asserted(status.lineage_basis),
     ]
+
+
+def _source(status: ModelRecordStatus) -> str:
+    if status.state is EvidenceState.ASSERTED:
+        return "which holds what people assert; nothing can be fetched"
+    return f"resolved to {status.resolved}"
+
+
+def _asserted(basis: Basis | None) -> str:
+    return " (asserted)" if basis is Basis.ASSERTED else ""
 
 
 def _rules(checked: Checked) -> Table:

@@ -13,7 +13,9 @@ from msgspec import Struct
 
 from weighmaster.api.v1alpha1.jurisdictions import Code
 from weighmaster.api.v1alpha1.record import (
+    Assertions,
     AuthorityResult,
+    Basis,
     EvidenceState,
     Failure,
     FormatCount,
@@ -22,14 +24,16 @@ from weighmaster.api.v1alpha1.record import (
     SignatureMethod,
 )
 from weighmaster.api.v1alpha1.rules import Coverage
-from weighmaster.core.evaluate.records import HIDING, PROPOSED
+from weighmaster.core.evaluate.records import HIDING, PROPOSED, supplied_digest
 from weighmaster.core.evidence import (
     Evidence,
     GapReason,
     SignatureBundle,
     Unavailable,
+    UnavailableReason,
     content_digest,
 )
+from weighmaster.core.values import ModelReference
 from weighmaster.core.verify.authorities import Authority
 from weighmaster.core.verify.compare import File, Scope
 from weighmaster.core.verify.cosign import split_material, verify_cosign
@@ -57,6 +61,7 @@ _TELLING = HIDING | {GapReason.COMMIT_NOT_ON_BRANCH}
 
 _LINEAGE_GAPS = (
     GapReason.LINEAGE_INCOMPLETE,
+    GapReason.CARD_MISSING,
     GapReason.CARD_MALFORMED,
     GapReason.CONFIG_NOT_READ,
 )
@@ -93,9 +98,8 @@ def assess(
     What people assert only fills in what could not be fetched. ``now`` is when certificates must
     be valid.
     """
-    asserted = spec.asserted
-    card = evidence.card
-    base_models, lineage_known = _lineage(evidence, asserted.base_models if asserted else ())
+    license_, license_basis = _license(evidence, spec.asserted)
+    lineage = _lineage(evidence, spec.asserted)
     found = _found(evidence, spec)
     results = [_result(known, evidence, found, now) for known in authorities[:MAX_AUTHORITIES]]
     signer = next((result.identity for result in results if result.verified), None)
@@ -105,11 +109,13 @@ def assess(
         manifest_digest=content_digest(evidence.files),
         publisher=belonging.publisher,
         jurisdiction=belonging.jurisdiction,
-        license=_license(card.license) or (asserted.license if asserted else None),
+        license=license_,
+        license_basis=license_basis,
         remote_code=evidence.content.code.present,
         foreign_code=_references(evidence.content.code.foreign)[:MAX_LISTED],
-        base_models=base_models,
-        lineage_known=lineage_known,
+        base_models=lineage.base_models,
+        lineage_known=lineage.known,
+        lineage_basis=lineage.basis,
         size_bytes=min(evidence.size, MAX_INTEGER),
         formats=[
             FormatCount(
@@ -123,6 +129,7 @@ def assess(
         signed_by=signer,
         authorities=results,
         failures=_failures(evidence, spec),
+        supplied=supplied_digest(spec),
         fetched_at=_time(evidence.fetched_at),
         expires_at=_earliest(evidence.expires_at, evidence.signatures_expire_at),
     )
@@ -140,6 +147,47 @@ def unavailable(answer: Unavailable, belonging: Belonging) -> ModelRecordStatus:
         ],
         fetched_at=_time(answer.at),
     )
+
+
+def stated(
+    reference: ModelReference, spec: ModelRecordSpec, belonging: Belonging, now: datetime
+) -> ModelRecordStatus:
+    """The status of a record of whose reference nothing can be fetched: what people assert."""
+    asserted = spec.asserted
+    if asserted is None or (asserted.license is None and asserted.base_models is None):
+        message = (
+            f"nothing can be fetched for {reference.scheme}: references; state the licence or the"
+            " base models in spec.asserted, and have files verified before start by a content rule"
+        )
+        failure = Failure(reason=UnavailableReason.UNSUPPORTED_SCHEME, message=message)
+        return ModelRecordStatus(
+            state=EvidenceState.FAILED,
+            publisher=belonging.publisher,
+            jurisdiction=belonging.jurisdiction,
+            failures=[failure],
+            fetched_at=now.replace(microsecond=0),
+        )
+    named = asserted.base_models
+    return ModelRecordStatus(
+        state=EvidenceState.ASSERTED,
+        publisher=belonging.publisher,
+        jurisdiction=belonging.jurisdiction,
+        license=asserted.license,
+        license_basis=Basis.ASSERTED if asserted.license else None,
+        base_models=list(named or ()),
+        lineage_known=named is not None,
+        lineage_basis=Basis.ASSERTED if named is not None else None,
+        supplied=supplied_digest(spec),
+        fetched_at=now.replace(microsecond=0),
+    )
+
+
+class _Lineage(Struct, frozen=True):
+    """Base models, whether they are all there are, and how that is known."""
+
+    base_models: list[str]
+    known: bool
+    basis: Basis | None
 
 
 class _Signatures(Struct, frozen=True):
@@ -228,21 +276,26 @@ def _refused(key: str, reason: str, message: str) -> AuthorityResult:
     return AuthorityResult(id=key, verified=False, reason=reason[:64], message=_clip(message))
 
 
-def _lineage(evidence: Evidence, asserted: Sequence[str]) -> tuple[list[str], bool]:
+def _lineage(evidence: Evidence, asserted: Assertions | None) -> _Lineage:
     """The base models, and whether they are all there are.
 
     A card that could be read and names no base model says that there is none. What people assert
-    is added where the card is silent or incomplete, and never takes anything away from it.
+    is added where the card is silent or incomplete, and never takes anything away from it: that
+    there is none can be asserted only where nothing speaks of any.
     """
     fetched = evidence.card.base_models
+    stated = asserted.base_models if asserted else None
     complete = bool(evidence.card.source) and not evidence.lacks(*_LINEAGE_GAPS)
-    if (not complete or not fetched) and asserted:
-        named = tuple(dict.fromkeys((*fetched, *asserted)))
-        complete = True
+    if stated:
+        counts = not complete or not fetched
     else:
-        named = fetched
+        speaks = bool(fetched) or evidence.lacks(GapReason.LINEAGE_INCOMPLETE)
+        counts = stated is not None and not complete and not speaks
+    named = tuple(dict.fromkeys((*fetched, *(stated or ())))) if counts else fetched
     fit = _references(named)
-    return fit[:MAX_LISTED], complete and len(fit) == len(named) <= MAX_LISTED
+    known = (complete or counts) and len(fit) == len(named) <= MAX_LISTED
+    basis = Basis.ASSERTED if counts else Basis.FETCHED
+    return _Lineage(fit[:MAX_LISTED], known, basis if known or fit else None)
 
 
 def _failures(evidence: Evidence, spec: ModelRecordSpec) -> list[Failure]:
@@ -262,11 +315,17 @@ def _failures(evidence: Evidence, spec: ModelRecordSpec) -> list[Failure]:
     return found[:MAX_FAILURES]
 
 
-def _license(found: str | None) -> str | None:
-    """A licence as a record may hold it; one that is too long to be said is not allowed by name."""
-    if found is None or len(found) <= MAX_LICENSE:
-        return found
-    return "LicenseRef-too-long"
+def _license(evidence: Evidence, asserted: Assertions | None) -> tuple[str | None, Basis | None]:
+    """The licence, as a record may hold it, and how it is known.
+
+    One that is too long to be said is not allowed by name.
+    """
+    found = evidence.card.license
+    if found is not None:
+        return (found if len(found) <= MAX_LICENSE else "LicenseRef-too-long"), Basis.FETCHED
+    if asserted is not None and asserted.license is not None:
+        return asserted.license, Basis.ASSERTED
+    return None, None
 
 
 def _references(found: Sequence[str]) -> list[str]:

@@ -101,6 +101,8 @@ class GapReason(StrEnum):
     """A header was read up to our limit only."""
     ARCHIVE_NOT_OPENED = "ArchiveNotOpened"
     """Files inside an archive or image layer have no digests or formats of their own here."""
+    CARD_MISSING = "CardMissing"
+    """There is no model card, so nobody says what it was made from."""
     CARD_MALFORMED = "CardMalformed"
     """The model card's metadata cannot be read."""
     CONFIG_MALFORMED = "ConfigMalformed"

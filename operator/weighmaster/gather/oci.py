@@ -226,7 +226,7 @@ def _about_lineage(card: CardFacts) -> list[Gap]:
     """That nobody says what it was made from: annotations have no place for it."""
     if card.source:
         return []
-    return [Gap(GapReason.LINEAGE_INCOMPLETE, "no model card among its files could be read")]
+    return [Gap(GapReason.CARD_MISSING, "no model card among its files could be read")]
 
 
 def _distinct(artifacts: list[Artifact]) -> list[Layer]:

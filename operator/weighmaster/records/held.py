@@ -15,6 +15,7 @@ from weighmaster.core.evaluate.records import (
     LAST_USED,
     LINEAGE_DEPTH,
     MANAGED_BY,
+    is_gathered,
     read_reference,
     record_key,
 )
@@ -34,14 +35,14 @@ class Held(Struct, frozen=True):
     @property
     def key(self) -> str:
         """What decisions look it up by."""
-        return record_key(self.reference)
+        return record_key(self.reference, self.spec.namespace or "")
 
     @property
     def base_models(self) -> list[str]:
-        """Keys of the models that it was made from."""
+        """Keys of the models that it was made from and that something can be found out about."""
         named = self.status.base_models if self.status else []
         parsed = [read_reference(text) for text in named]
-        return [record_key(reference) for reference in parsed if reference.known]
+        return [record_key(reference) for reference in parsed if is_gathered(reference)]
 
     @property
     def managed(self) -> bool:

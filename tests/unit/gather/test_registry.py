@@ -246,9 +246,9 @@ async def test_metadata_without_a_card_says_nothing_of_lineage(
     fake: FakeRegistry, gatherer_for: Start
 ) -> None:
     server_image(fake.contents(), **{LICENSES: "MIT"})
-    assert (await gather(gatherer_for, fake)).lacks(GapReason.LINEAGE_INCOMPLETE)
+    assert (await gather(gatherer_for, fake)).lacks(GapReason.CARD_MISSING)
     modelpack(fake.contents(), FILES)
-    assert not (await gather(gatherer_for, fake)).lacks(GapReason.LINEAGE_INCOMPLETE)
+    assert not (await gather(gatherer_for, fake)).lacks(GapReason.CARD_MISSING)
 
 
 @pytest.mark.parametrize("scheme", ["nim", "aim"])

@@ -8,14 +8,15 @@ from msgspec import Meta, field
 from weighmaster.api.resource import Column, Names, Resource, Schema, Scope, Validation
 from weighmaster.api.v1alpha1.authority import ObjectKeyRef
 from weighmaster.api.v1alpha1.jurisdictions import Jurisdiction
-from weighmaster.api.v1alpha1.meta import Name, ObjectMeta, Status, Text, Timestamp
+from weighmaster.api.v1alpha1.meta import Label, Name, ObjectMeta, Status, Text, Timestamp
 from weighmaster.api.v1alpha1.rules import Coverage
 
 Sha256 = Annotated[str, Meta(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
 Reference = Annotated[str, Meta(min_length=3, max_length=2048, pattern=r"^[a-z][a-z0-9+.-]*:\S+$")]
 
 
-AuthorityId = Annotated[str, Meta(min_length=16, max_length=16, pattern=r"^[0-9a-f]{16}$")]
+Digest16 = Annotated[str, Meta(min_length=16, max_length=16, pattern=r"^[0-9a-f]{16}$")]
+AuthorityId = Digest16
 SignerIdentity = Annotated[str, Meta(max_length=1024)]
 ReasonCode = Annotated[str, Meta(max_length=64)]
 Bundle = Annotated[str, Meta(max_length=524288)]
@@ -61,8 +62,20 @@ class Assertions(Schema, frozen=True, kw_only=True):
         None
     )
     base_models: Annotated[
-        list[Reference], Meta(max_length=64, description="References of its base models.")
-    ] = field(default_factory=list)
+        Annotated[list[Reference], Meta(max_length=64)] | None,
+        Meta(
+            description=(
+                "References of its base models. An empty list states that it was made from none;"
+                " no list states nothing."
+            )
+        ),
+    ] = None
+
+
+RELATIVE_SCHEMES = ("pvc", "kserve-storage")
+"""Schemes whose names mean something else in every namespace."""
+
+_RELATIVE = " || ".join(f"self.reference.startsWith('{scheme}:')" for scheme in RELATIVE_SCHEMES)
 
 
 class ModelRecordSpec(Schema, frozen=True, kw_only=True):
@@ -73,9 +86,27 @@ class ModelRecordSpec(Schema, frozen=True, kw_only=True):
             rule="self.reference == oldSelf.reference",
             message="a record is about one reference; create another record for another one",
         ),
+        Validation(
+            rule=f"({_RELATIVE}) == has(self.namespace)",
+            message=(
+                "give a namespace for pvc and kserve-storage references, whose names mean something"
+                " else in every namespace, and for no others"
+            ),
+        ),
+        Validation(
+            rule=(
+                "has(self.namespace) == has(oldSelf.namespace)"
+                " && (!has(self.namespace) || self.namespace == oldSelf.namespace)"
+            ),
+            message="a record is about one namespace's name; create another record for another one",
+        ),
     )
 
     reference: Annotated[Reference, Meta(description="The canonical reference; it cannot change.")]
+    namespace: Annotated[
+        Label | None,
+        Meta(description="The namespace that the name is relative to, for pvc and kserve-storage."),
+    ] = None
     signature: Annotated[
         DetachedBundle | None, Meta(description="A detached signature bundle.")
     ] = None
@@ -87,10 +118,14 @@ class ModelRecordSpec(Schema, frozen=True, kw_only=True):
 
 
 class EvidenceState(StrEnum):
-    """Where the gathering of evidence stands."""
+    """Where the gathering of evidence stands.
+
+    ``Asserted``: nothing can be fetched for such references, and people have stated facts.
+    """
 
     PENDING = "Pending"
     RESOLVED = "Resolved"
+    ASSERTED = "Asserted"
     FAILED = "Failed"
     UNAVAILABLE = "Unavailable"
 
@@ -157,6 +192,7 @@ class ModelRecordStatus(Status, frozen=True, kw_only=True):
         None
     )
     license: Annotated[LicenseExpression | None, Meta(description="SPDX expression.")] = None
+    license_basis: Annotated[Basis | None, Meta(description="How the licence is known.")] = None
     remote_code: Annotated[
         bool | None, Meta(description="Whether the model brings code of its own.")
     ] = None
@@ -172,6 +208,7 @@ class ModelRecordStatus(Status, frozen=True, kw_only=True):
     lineage_known: Annotated[
         bool, Meta(description="Whether `baseModels` is all there is to say about its lineage.")
     ] = False
+    lineage_basis: Annotated[Basis | None, Meta(description="How the lineage is known.")] = None
     size_bytes: Annotated[int | None, Meta(description="Size of all files together, in bytes.")] = (
         None
     )
@@ -192,6 +229,10 @@ class ModelRecordStatus(Status, frozen=True, kw_only=True):
     failures: Annotated[list[Failure], Meta(max_length=32, description="What went wrong.")] = field(
         default_factory=list
     )
+    supplied: Annotated[
+        Digest16 | None,
+        Meta(description="Digest of the `signature` and `asserted` that this takes into account."),
+    ] = None
     fetched_at: Annotated[Timestamp | None, Meta(description="When the evidence was gathered.")] = (
         None
     )
@@ -201,7 +242,7 @@ class ModelRecordStatus(Status, frozen=True, kw_only=True):
 
 
 class ModelRecord(Resource, frozen=True, kw_only=True):
-    """One reference and the evidence about it. Gathering is not in this version yet."""
+    """One reference and the evidence about it."""
 
     names = Names("ModelRecord", "modelrecords", "modelrecord", ("mrec",), Scope.CLUSTER)
     columns = (

@@ -108,6 +108,20 @@ class Lineage(StrEnum):
     INCLUDE = "Include"
 
 
+class AssertionScope(StrEnum):
+    """For which references facts count that people assert in a ModelRecord."""
+
+    PINNED_ONLY = "PinnedOnly"
+    ANY_REFERENCE = "AnyReference"
+
+
+_ASSERTIONS = (
+    "`AnyReference`: what people assert in a ModelRecord also counts for references that can move"
+    " and that nothing can be fetched of, such as `s3://bucket/path`. It is a statement about the"
+    " name, whatever lies there."
+)
+
+
 class OriginRule(Schema, frozen=True, kw_only=True):
     """Who published the model, and from where."""
 
@@ -115,6 +129,13 @@ class OriginRule(Schema, frozen=True, kw_only=True):
         Validation(
             rule="has(self.publishers) || has(self.publisherSelector) || has(self.jurisdictions)",
             message="give at least one of publishers, publisherSelector and jurisdictions",
+        ),
+        Validation(
+            rule=(
+                "!has(self.assertions) || self.assertions == 'PinnedOnly'"
+                " || (has(self.lineage) && self.lineage == 'Include')"
+            ),
+            message="assertions are about lineage; they need lineage Include",
         ),
     )
 
@@ -140,6 +161,9 @@ class OriginRule(Schema, frozen=True, kw_only=True):
         Lineage,
         Meta(description="`Include`: base models must satisfy this rule too; unknown ones fail."),
     ] = Lineage.IGNORE
+    assertions: Annotated[AssertionScope, Meta(description=_ASSERTIONS)] = (
+        AssertionScope.PINNED_ONLY
+    )
 
 
 class Coverage(StrEnum):
@@ -240,6 +264,9 @@ class LicenseRule(Schema, frozen=True, kw_only=True):
         list[Annotated[str, Meta(min_length=1, max_length=128)]],
         Meta(min_length=1, max_length=64, description="SPDX licence expressions."),
     ]
+    assertions: Annotated[AssertionScope, Meta(description=_ASSERTIONS)] = (
+        AssertionScope.PINNED_ONLY
+    )
 
 
 class AttestationRule(Schema, frozen=True, kw_only=True):

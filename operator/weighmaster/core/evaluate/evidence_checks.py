@@ -27,13 +27,13 @@ def evidence(subject: Subject) -> Record | Verdict:
         return error(Reason.UNDECIDABLE, "cannot be judged, its weights are not named")
     record = subject.record
     reference = subject.use.reference
+    if not is_gathered(reference):
+        return error(
+            Reason.EVIDENCE_NOT_AVAILABLE,
+            f"cannot be judged by evidence, none can be gathered for {reference.scheme}:"
+            " references",
+        )
     if record is None:
-        if not is_gathered(reference):
-            return error(
-                Reason.EVIDENCE_NOT_AVAILABLE,
-                f"cannot be judged by evidence, none can be gathered for {reference.scheme}:"
-                " references",
-            )
         return error(Reason.EVIDENCE_NOT_AVAILABLE, "evidence not available yet")
     if missing := record.missing(subject.now):
         reason = Reason.EVIDENCE_PENDING if record.pending else Reason.EVIDENCE_NOT_AVAILABLE

@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 from weighmaster.api import GROUP
 from weighmaster.api.v1alpha1.authority import Identity
 from weighmaster.api.v1alpha1.record import (
+    RELATIVE_SCHEMES,
     AuthorityResult,
     Basis,
     EvidenceState,
@@ -55,13 +56,15 @@ class Record(Struct, frozen=True):
 
     ``reference`` is what decisions look it up by. ``renamed`` is where its content really is, when
     the hub serves it under another name. ``last_used`` is a day such as ``2026-11-24``, empty if
-    none is noted; ``managed`` says that Weighmaster made it.
+    none is noted; ``managed`` says that Weighmaster made it; ``outdated`` that people have changed
+    what they supply since.
     """
 
     name: str
     reference: str
     last_used: str = ""
     managed: bool = False
+    outdated: bool = False
     status: ModelRecordStatus = ModelRecordStatus()
     authorities: Mapping[str, AuthorityResult] = {}
     problem: str | None = None
@@ -84,9 +87,14 @@ class Record(Struct, frozen=True):
         return any(failure.reason in reasons for failure in self.status.failures)
 
     @property
+    def asserted(self) -> bool:
+        """Whether all there is in it is what people state."""
+        return self.status.state is EvidenceState.ASSERTED
+
+    @property
     def pending(self) -> bool:
-        """Whether its evidence is being gathered for the first time."""
-        return self.status.state in (None, EvidenceState.PENDING)
+        """Whether its evidence is being gathered for the first time, or anew."""
+        return self.outdated or self.status.state in (None, EvidenceState.PENDING)
 
     def missing(self, now: datetime) -> str | None:
         """Why its evidence does not count at a moment, for a person; None when it does."""
@@ -108,9 +116,16 @@ def read_record(stored: Mapping[str, Any]) -> Record:
     except msgspec.ValidationError as error:
         return Record(name=name, reference="", problem=f"the record cannot be used: {error}")
     reference = read_reference(spec.reference)
+    found = status.state in (EvidenceState.RESOLVED, EvidenceState.ASSERTED)
+    outdated = found and status.supplied != supplied_digest(spec)
+    problem: str | None
     match status.state:
+        case _ if outdated:
+            problem = "what people supply has changed since, and is being looked at"
         case EvidenceState.RESOLVED if status.resolved:
             problem = _contradiction(reference, status.resolved)
+        case EvidenceState.ASSERTED if not is_gathered(reference):
+            problem = None
         case EvidenceState.FAILED | EvidenceState.UNAVAILABLE:
             problem = (
                 status.failures[0].message if status.failures else "nothing could be found out"
@@ -119,14 +134,35 @@ def read_record(stored: Mapping[str, Any]) -> Record:
             problem = "evidence is being gathered"
     return Record(
         name=name,
-        reference=record_key(reference) if reference.scheme != "unresolved" else spec.reference,
+        reference=_key_of(reference, spec),
         last_used=metadata.annotations.get(LAST_USED, ""),
         managed=metadata.labels.get(MANAGED_BY[0]) == MANAGED_BY[1],
+        outdated=outdated,
         status=structs.replace(status, authorities=[]),
         authorities={result.id: _shared(result) for result in status.authorities},
         problem=problem,
         renamed=_renamed(reference, status.resolved),
     )
+
+
+def _key_of(reference: ModelReference, spec: ModelRecordSpec) -> str:
+    if reference.scheme == "unresolved":
+        return spec.reference
+    if (reference.scheme in RELATIVE_SCHEMES) != (spec.namespace is not None):
+        return ""  # nobody's: the API server refuses such a record
+    return record_key(reference, spec.namespace or "")
+
+
+def supplied_digest(spec: ModelRecordSpec) -> str | None:
+    """A digest of what people supply that evidence depends on; None when that is nothing.
+
+    A status that was made from something else may rest on a signature or a statement that has
+    been taken back. Which credentials opened a hub makes no difference to what was found there.
+    """
+    if spec.signature is None and spec.asserted is None:
+        return None
+    parts = {"signature": spec.signature, "asserted": spec.asserted}
+    return sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:16]
 
 
 def _contradiction(reference: ModelReference, resolved: str) -> str | None:
@@ -186,8 +222,13 @@ def _shared(result: AuthorityResult) -> AuthorityResult:
     return result
 
 
-def record_key(reference: ModelReference) -> str:
-    """The reference that the record of a use is about: the whole model, whatever file is loaded."""
+def record_key(reference: ModelReference, namespace: str = "") -> str:
+    """What the record of a use is about: the whole model, whatever file is loaded.
+
+    ``namespace`` is the one of the workload; where a name is relative to it, it is part of the key.
+    """
+    if reference.scheme in RELATIVE_SCHEMES:
+        return f"{reference.canonical} in {namespace}"
     if reference.file is None:  # then # is a letter of the name, as in an object's key
         return reference.canonical
     return reference.canonical.partition("#")[0]

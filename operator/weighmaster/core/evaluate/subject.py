@@ -86,7 +86,7 @@ class Subject:
     @cached_property
     def record(self) -> Record | None:
         """What has been found out about the reference, if anything has been looked for."""
-        return self.snapshot.records.get(record_key(self.use.reference))
+        return self.snapshot.records.get(record_key(self.use.reference, self.workload.namespace))
 
     @property
     def proposed(self) -> bool:
