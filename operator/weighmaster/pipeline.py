@@ -14,7 +14,6 @@ from weighmaster.core.decide import Decision, decide
 from weighmaster.core.detect import detect
 from weighmaster.core.enforce import enforce
 from weighmaster.core.evaluate import evaluate, too_costly
-from weighmaster.core.evaluate.records import is_gathered, record_key
 from weighmaster.core.evaluate.selectors import Labels
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.evaluate.subject import Workload
@@ -102,43 +101,28 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
     decision = decide(workload, uses, evaluate(workload, uses, snapshot, now))
     form = enforce(document, decision, snapshot)
     decision = form.decision
-    pending = _pending(decision, snapshot) if request.gathering else ()
+    pending = _pending(decision) if request.gathering else ()
     if request.stage is Stage.MUTATE:
         return Review(mutate(decision, document, form.document), decision, pending)
     leniency = None
     if decision.action >= Action.SANDBOX:
         if old is not None and detect(old) == uses and _pod_images(old) == _pod_images(document):
             leniency = Leniency.EXISTING
-        elif pending and workload.gvk != "Pod" and _only_waits(decision, pending):
+        elif pending and workload.gvk != "Pod" and _only_waits(decision):
             leniency = Leniency.PENDING
     return Review(validate(decision, leniency), decision, pending)
 
 
-_WAITING = frozenset(
-    {Reason.EVIDENCE_PENDING, Reason.EVIDENCE_NOT_AVAILABLE, Reason.FORMAT_UNKNOWN}
-)
+def _pending(decision: Decision) -> tuple[str, ...]:
+    """References whose evidence an error waits for."""
+    awaited = (each.awaits for each in decision.findings if each.outcome is Outcome.ERROR)
+    return tuple(dict.fromkeys(filter(None, awaited)))
 
 
-def _pending(decision: Decision, snapshot: Snapshot) -> tuple[str, ...]:
-    """References that a finding waits for: no record of them, or none with evidence yet."""
-    found: dict[str, None] = {}
-    for finding in decision.findings:
-        if finding.outcome is Outcome.ERROR and finding.reason in _WAITING:
-            key = record_key(finding.use.reference, decision.workload.namespace)
-            record = snapshot.records.get(key)
-            if finding.reason is Reason.EVIDENCE_PENDING or (
-                is_gathered(finding.use.reference) and (record is None or record.pending)
-            ):
-                found[key] = None
-    return tuple(found)
-
-
-def _only_waits(decision: Decision, pending: tuple[str, ...]) -> bool:
+def _only_waits(decision: Decision) -> bool:
     """Whether everything that would refuse the object waits for evidence."""
     return all(
-        finding.outcome is Outcome.ERROR
-        and finding.reason in _WAITING
-        and record_key(finding.use.reference, decision.workload.namespace) in pending
+        finding.outcome is Outcome.ERROR and finding.awaits is not None
         for finding in decision.against
         if finding.action >= Action.SANDBOX
     )

@@ -1,11 +1,13 @@
 """``make demo``: a real webhook process, real AdmissionReviews over HTTPS, and a table of answers.
 
-There is no cluster: the policies come from the shelf in ``policies/`` and the requests are those
-that an API server would send for the manifests beside this file.
+There is no cluster: the policies come from the shelf in ``policies/``, the one record of evidence
+from a file beside this one, and the requests are those that an API server would send for the
+manifests.
 """
 
 import json
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -49,15 +51,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_certificate(folder)
+        shutil.copytree(POLICIES, folder / "policies")
+        shutil.copy(HERE / "records.yaml", folder / "policies")
         port, health = _free_port(), _free_port()
         command = [
             *(sys.executable, "-m", "weighmaster", "webhook", "--standalone"),
-            *("--policies", str(POLICIES), "--host", "127.0.0.1", "--port", str(port)),
+            *("--policies", str(folder / "policies"), "--host", "127.0.0.1", "--port", str(port)),
             *("--health-host", "127.0.0.1", "--health-port", str(health)),
             *("--tls-cert", str(folder / "tls.crt"), "--tls-key", str(folder / "tls.key")),
             *("--log-level", "error"),
         ]
-        console.print(f"$ weighmaster {' '.join(command[3:7])} ... (policies from policies/)\n")
+        console.print("$ weighmaster webhook --standalone --policies policies/ ...\n")
         with subprocess.Popen(command) as webhook:
             try:
                 _wait_until_ready(health, webhook)

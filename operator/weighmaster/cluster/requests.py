@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
 import structlog
 from msgspec import Struct
@@ -39,10 +40,17 @@ class EvidenceRequests:
     Asking never blocks: records are created one after another in the background.
     """
 
-    def __init__(self, client: ApiClient, store: ClusterStore, wait: float) -> None:
+    def __init__(
+        self,
+        client: ApiClient,
+        store: ClusterStore,
+        wait: float,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._client = client
         self._store = store
         self._wait = wait
+        self._clock = clock
         self._queue: asyncio.Queue[str | _Use] = asyncio.Queue(MAX_WAITING)
         self._asked: OrderedDict[str, None] = OrderedDict()
         self._noted: dict[str, str] = {}
@@ -115,7 +123,8 @@ class EvidenceRequests:
         if snapshot is None:
             return False
         records = [snapshot.records.get(reference) for reference in references]
-        settled = all(record is not None and not record.pending for record in records)
+        now = self._clock()
+        settled = all(record is not None and not record.awaited(now) for record in records)
         if not settled:
             # One that was deleted meanwhile may be asked for again.
             for reference, record in zip(references, records, strict=True):

@@ -26,6 +26,7 @@ from weighmaster.api.v1alpha1.record import (
 from weighmaster.api.v1alpha1.rules import Coverage
 from weighmaster.core.evaluate.records import HIDING, PROPOSED, supplied_digest
 from weighmaster.core.evidence import (
+    UNPLACED,
     Evidence,
     GapReason,
     SignatureBundle,
@@ -56,7 +57,7 @@ MAX_INTEGER = 2**63 - 1
 
 _REFERENCE = re.compile(r"[a-z][a-z0-9+.-]*:\S+\Z")
 
-_TELLING = HIDING | {GapReason.COMMIT_NOT_ON_BRANCH}
+_TELLING = HIDING | UNPLACED
 """Gaps that rules ask after; no number of others may crowd them out."""
 
 _LINEAGE_GAPS = (

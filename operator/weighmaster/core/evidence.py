@@ -14,6 +14,7 @@ from weighmaster.api.v1alpha1.record import Basis
 __all__ = [
     "MAX_BASE_MODELS",
     "MAX_NAMES",
+    "UNPLACED",
     "Basis",
     "CardFacts",
     "CodeFacts",
@@ -116,10 +117,17 @@ class GapReason(StrEnum):
     PLATFORMS_NOT_READ = "PlatformsNotRead"
     """An index has manifests that were not looked into."""
     COMMIT_NOT_ON_BRANCH = "CommitNotOnBranch"
-    """The commit was not found on a branch or tag: it may be a pull request's, which anybody may
-    have written, although it is served under the repository's name."""
+    """The commit was looked for on branches and tags and is on none: it may be a pull request's,
+    which anybody may have written, although it is served under the repository's name."""
+    HISTORY_UNKNOWN = "HistoryUnknown"
+    """Whether the commit is on a branch or tag could not be found out: the hub or mirror does not
+    say, or the history is longer than we read."""
     LINEAGE_INCOMPLETE = "LineageIncomplete"
     """More base models are named than are listed here, or some cannot be read as references."""
+
+
+UNPLACED = frozenset({GapReason.COMMIT_NOT_ON_BRANCH, GapReason.HISTORY_UNKNOWN})
+"""Gaps that leave open whether the content is the repository owner's; they may close with time."""
 
 
 class Gap(Struct, frozen=True):
@@ -289,6 +297,11 @@ class Evidence(Struct, frozen=True, kw_only=True):
             and all(file.sha256 for file in self.files)
             and not any(gap.reason in missing for gap in self.gaps)
         )
+
+    @property
+    def placed(self) -> bool:
+        """Whether the content is known to be of whoever may write to the repository."""
+        return not self.proposed and not self.lacks(*UNPLACED)
 
     @property
     def size(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from string import ascii_lowercase, ascii_uppercase
 from typing import Generic, TypeVar
 
+from weighmaster.core.hub_urls import repository_of
 from weighmaster.core.references import CASE_FOLDED_SCHEMES
 from weighmaster.core.values import ModelReference
 
@@ -16,7 +17,6 @@ Owner = TypeVar("Owner")
 _FOLDED_PREFIXES = tuple(f"{scheme}:" for scheme in CASE_FOLDED_SCHEMES)
 _ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _REGISTRY_PREFIXES = ("oci://", "nim:", "aim:", "image-embedded:")
-_HUB_HOSTS = frozenset({"huggingface.co", "hf.co", "www.huggingface.co"})
 _DOCKER_HUB = frozenset({"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 
 
@@ -44,12 +44,8 @@ def _fold_registry(location: str) -> str:
 def aliases(reference: ModelReference) -> tuple[str, ...]:
     """The location of a reference, folded, and what else it is known by: the hub by its URL."""
     location = fold(reference.location)
-    if reference.scheme in ("http", "https"):
-        host, _, path = location.partition("://")[2].partition("/")
-        parts = path.split("/")
-        if host.lower().removesuffix(":443").removesuffix(":80") in _HUB_HOSTS and len(parts) > 1:
-            return location, fold(f"hf://{parts[0]}/{parts[1]}")
-    return (location,)
+    repository = repository_of(reference)
+    return (location,) if repository is None else (location, fold(repository.location))
 
 
 def spellings(reference: ModelReference) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ _ESCAPED_SEPARATOR = re.compile(r"%(2[ef]|5c|00|25)", re.IGNORECASE)
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 """What an image's name may be made of; whether there can be such an image, its registry says."""
 
+_ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 _SIGNED = re.compile(
@@ -223,13 +224,10 @@ def _parse_scheme(scheme: str, rest: str, text: str) -> ModelReference:
     if problem := _problem(rest):
         return unresolved(f"{problem} in {text}")
     if scheme in ("http", "https"):
-        rest = _without_secrets(rest)
+        rest = _normalized(_without_secrets(rest))
+        if problem := _problem(rest):
+            return unresolved(f"{problem} in {text}")
     canonical = f"{scheme}://{rest}"
-    if scheme in ("s3", "gs", "tos", "az", "http", "https"):
-        authority, slash, path = rest.partition("/")
-        canonical = (
-            f"{scheme}://{authority.lower() if 'http' in scheme else authority}{slash}{path}"
-        )
     return ModelReference(canonical=canonical, scheme=scheme, location=canonical)
 
 
@@ -240,6 +238,19 @@ def _without_secrets(rest: str) -> str:
     if question and not _SIGNED.search(query):
         path = f"{path}?{query}"
     return f"{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def _normalized(rest: str) -> str:
+    """A URL without its scheme as RFC 3986 section 6.2.2 has it: two spellings of it are one."""
+    authority, slash, path = rest.partition("/")
+    host, colon, port = authority.lower().partition(":")
+    return f"{host.rstrip('.')}{colon}{port}{slash}{_ENCODED.sub(_unescaped, path)}"
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    character = chr(int(match[1], 16))
+    plain = character.isascii() and (character.isalnum() or character in "-._~")
+    return character if plain else match[0].upper()
 
 
 def _parse_hub(scheme: str, rest: str) -> ModelReference:
@@ -275,6 +286,9 @@ def _known_hub(
     if problem is None and not whole.isascii():
         # Hubs allow none; whoever writes them wants a name to look like another.
         problem = "characters beyond ASCII"
+    if problem is None and "%" in f"{repository}{revision}":
+        # Hubs allow none in names; who pastes them into URLs would be served another name's.
+        problem = "escape"
     if problem:
         return unresolved(f"{problem} in {scheme}://{whole}")
     location = f"{scheme}://{repository}"

@@ -13,6 +13,7 @@ from yarl import URL
 
 from weighmaster.core import references
 from weighmaster.core.evidence import (
+    UNPLACED,
     Evidence,
     Gap,
     GapReason,
@@ -20,6 +21,7 @@ from weighmaster.core.evidence import (
     content_digest,
 )
 from weighmaster.core.globs import fold
+from weighmaster.core.revisions import Standing, standing_by_name
 from weighmaster.core.values import ModelReference
 from weighmaster.errors import GatherError
 from weighmaster.gather.answers import decode, decode_object, hostile, succeeded
@@ -72,7 +74,7 @@ class HuggingFace:
         resolved = references.hugging_face(head.repository, head.commit, reference.file)
         proposed, standing = await self._standing(reference, head, credential)
         if known is not None and known.resolved == resolved.canonical:
-            kept = [gap for gap in known.gaps if gap.reason != GapReason.COMMIT_NOT_ON_BRANCH]
+            kept = [gap for gap in known.gaps if gap.reason not in UNPLACED]
             return structs.replace(
                 known,
                 validator=head.validator,
@@ -103,8 +105,9 @@ class HuggingFace:
     ) -> tuple[bool, tuple[Gap, ...]]:
         """Whether the content is only proposed; for a commit, its history has to say."""
         revision = reference.revision or "main"
-        if not _COMMIT.match(revision):
-            return revision.startswith("refs/pr/"), ()
+        by_name = standing_by_name(revision)
+        if by_name is not Standing.UNKNOWN:
+            return by_name is Standing.PROPOSED, ()
         template = Request(
             url=_join(self._endpoint, f"/api/models/{head.repository}"),
             limit=self._client.settings.caps.answer,
@@ -112,7 +115,7 @@ class HuggingFace:
             credential=credential,
             bucket=API,
         )
-        return await History(self._client, template).standing(head.commit)
+        return await History(self._client, template).standing(revision, head.commit)
 
     async def _resolve(
         self, asked: str, revision: str, credential: Credential | None, known: Evidence | None

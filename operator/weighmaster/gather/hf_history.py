@@ -7,7 +7,7 @@ found on a branch or tag.
 
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from weighmaster.core.evidence import Gap, GapReason
 from weighmaster.gather.answers import decode, hostile, succeeded
@@ -26,47 +26,56 @@ class History:
         self._getter = getter
         self._template = template
 
-    async def standing(self, commit: str) -> tuple[bool, tuple[Gap, ...]]:
-        """Whether a commit is known to be a proposal, and a gap when it is not known at all.
+    async def standing(self, revision: str, commit: str) -> tuple[bool, tuple[Gap, ...]]:
+        """Whether a revision is known to be a proposal, and a gap unless it is the owner's.
 
-        Looks at the heads of branches and tags, then through the recent history of ``main``.
-        Raises GatherError for an outage or a hostile answer.
+        ``commit`` is what it resolved to. Looks at the names and heads of branches and tags, then
+        through the recent history of ``main``. Raises GatherError for an outage or a hostile
+        answer.
         """
         heads = await self._heads()
-        if heads is not None:
-            own, proposals = heads
-            if commit in own:
-                return False, ()
-            if await self._is_on_main(commit):
-                return False, ()
-            if commit in proposals:
-                return True, ()
-        elif await self._is_on_main(commit):
+        if heads is not None and (revision in heads.names or commit in heads.own):
             return False, ()
-        return False, (Gap(GapReason.COMMIT_NOT_ON_BRANCH, commit),)
+        on_main = await self._is_on_main(commit)
+        if on_main:
+            return False, ()
+        if heads is not None and commit in heads.proposals:
+            return True, ()
+        known = heads is not None and on_main is False
+        reason = GapReason.COMMIT_NOT_ON_BRANCH if known else GapReason.HISTORY_UNKNOWN
+        return False, (Gap(reason, commit),)
 
-    async def _heads(self) -> tuple[set[str], set[str]] | None:
-        """Heads of branches and tags, and of pull requests; None where the hub does not say."""
+    async def _heads(self) -> "_Heads | None":
+        """What branches, tags and pull requests there are; None where the hub does not say."""
         answer = await self._get("refs", include_prs="1")
         if answer is None:
             return None
         found = decode(answer, "its references")
         if not isinstance(found, dict):
             raise hostile(answer.url, "lists references in no object")
-        own = _targets(found.get("branches")) | _targets(found.get("tags"))
-        return own, _targets(found.get("pullRequests"))
+        own = [*_objects(found.get("branches")), *_objects(found.get("tags"))]
+        return _Heads(
+            names=frozenset(str(each.get("name")) for each in own),
+            own=frozenset(str(each.get("targetCommit")) for each in own),
+            proposals=frozenset(
+                str(each.get("targetCommit")) for each in _objects(found.get("pullRequests"))
+            ),
+        )
 
-    async def _is_on_main(self, commit: str) -> bool:
+    async def _is_on_main(self, commit: str) -> bool | None:
+        """Whether a commit is in the history of ``main``; None where that cannot be found out."""
         for page in range(self._getter.settings.caps.history_pages):
             answer = await self._get("commits/main", p=str(page), limit="100")
-            found = decode(answer, "its commits") if answer is not None else []
-            if not isinstance(found, list) or not found:
-                return False
-            if any(isinstance(item, dict) and item.get("id") == commit for item in found):
+            if answer is None:
+                return None
+            found = decode(answer, "its commits")
+            if not isinstance(found, list):
+                raise hostile(answer.url, "lists commits in no list")
+            if any(each.get("id") == commit for each in _objects(found)):
                 return True
-            if answer is None or 'rel="next"' not in answer.headers.get("Link", ""):
+            if 'rel="next"' not in answer.headers.get("Link", ""):
                 return False
-        return False
+        return None
 
     async def _get(self, path: str, **query: str) -> Answer | None:
         """The answer below the repository's URL; None where the hub does not have it."""
@@ -78,7 +87,13 @@ class History:
         return succeeded(answer, path)
 
 
-def _targets(items: Any) -> set[str]:
-    if not isinstance(items, list):
-        return set()
-    return {str(item.get("targetCommit")) for item in items if isinstance(item, dict)}
+class _Heads(Struct, frozen=True):
+    """Names and commits of branches and tags, and commits of pull requests."""
+
+    names: frozenset[str]
+    own: frozenset[str]
+    proposals: frozenset[str]
+
+
+def _objects(items: Any) -> list[dict[str, Any]]:
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []

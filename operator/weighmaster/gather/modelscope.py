@@ -6,16 +6,19 @@ Its listing gives the SHA-256 of every file, and is cut off at 3,000 entries wit
 import re
 from typing import Any
 
+from msgspec import structs
 from yarl import URL
 
 from weighmaster.core import references
 from weighmaster.core.evidence import (
+    UNPLACED,
     Evidence,
     Gap,
     GapReason,
     UnavailableReason,
     content_digest,
 )
+from weighmaster.core.revisions import Standing, standing_by_name
 from weighmaster.core.values import ModelReference
 from weighmaster.errors import GatherError
 from weighmaster.gather.answers import decode_object, hostile, succeeded
@@ -27,6 +30,9 @@ from weighmaster.gather.survey import Entry, survey
 
 SILENT_LIMIT = 3000
 """Entries after which a listing ends, complete or not."""
+
+HISTORY_PAGE = 100
+"""Commits that are asked for at one time."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
@@ -52,8 +58,10 @@ class ModelScope:
         credential = credentials.for_url(self._endpoint)
         commit = await self._resolve(name, reference.revision or "master", credential)
         resolved = references.modelscope(name, commit, reference.file).canonical
+        standing = await self._standing(name, reference.revision, commit, credential)
         if known is not None and known.resolved == resolved:
-            return known
+            kept = [gap for gap in known.gaps if gap.reason not in UNPLACED]
+            return structs.replace(known, gaps=(*kept, *standing))
         answer = await self._get(
             name, "/repo/files", {"Revision": commit, "Recursive": "True"}, credential
         )
@@ -76,7 +84,7 @@ class ModelScope:
             signatures=found.signatures,
             card=found.card,
             content=found.content,
-            gaps=(*gaps, *found.gaps),
+            gaps=(*gaps, *found.gaps, *standing),
             manifest_digest=None if gaps else content_digest(found.files),
         )
 
@@ -95,6 +103,25 @@ class ModelScope:
                 f"{name}@{revision} looks like a commit, but the hub resolves it to {commit}",
             )
         return commit
+
+    async def _standing(
+        self, name: str, revision: str | None, commit: str, credential: Credential | None
+    ) -> tuple[Gap, ...]:
+        """A gap unless the content is of the repository's own ``master``, or of a branch or tag."""
+        by_name = standing_by_name(revision)
+        if by_name is Standing.OWN:
+            return ()
+        pages = self._client.settings.caps.history_pages
+        for page in range(1, pages + 1):
+            query = {"Ref": "master", "PageNumber": str(page), "PageSize": str(HISTORY_PAGE)}
+            found = (await self._get(name, "/commits", query, credential)).get("Commit") or []
+            if not isinstance(found, list):
+                raise hostile(self._endpoint, f"lists commits of {name} in no list")
+            if any(isinstance(each, dict) and each.get("Id") == commit for each in found):
+                return ()
+            if len(found) < HISTORY_PAGE:
+                return (Gap(GapReason.COMMIT_NOT_ON_BRANCH, commit),)
+        return (Gap(GapReason.HISTORY_UNKNOWN, commit),)
 
     async def _get(
         self, name: str, path: str, query: dict[str, str], credential: Credential | None

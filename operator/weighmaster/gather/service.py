@@ -198,7 +198,10 @@ class Gatherer:
         return structs.replace(
             evidence,
             fetched_at=now,
-            expires_at=None if reference.pinned else now + holding.moving * spread,
+            # A proposal may be merged, and a mirror learn to tell: only what is placed stays so.
+            expires_at=None
+            if reference.pinned and evidence.placed
+            else now + holding.moving * spread,
             signatures_expire_at=now + holding.signatures * spread if beside else None,
         )
 

@@ -9,8 +9,9 @@ from weighmaster.core.assess import Belonging, KnownAuthority
 from weighmaster.records.held import Held
 from weighmaster.records.status import MATERIAL, material_note
 
-AHEAD = timedelta(seconds=60)
-"""How long before it expires evidence is gathered again."""
+AHEAD = timedelta(minutes=5)
+"""How long before it expires evidence is gathered again, so that no decision has to wait for it:
+also where many records are due at the same time, or a hub is away for a while."""
 
 RETRY = {
     EvidenceState.UNAVAILABLE: timedelta(seconds=15),

@@ -20,6 +20,7 @@ from weighmaster.core.evaluate.records import (
     record_key,
 )
 from weighmaster.core.evaluate.stored import read_metadata
+from weighmaster.core.hub_urls import repository_of
 from weighmaster.core.values import ModelReference
 
 
@@ -42,7 +43,8 @@ class Held(Struct, frozen=True):
         """Keys of the models that it was made from and that something can be found out about."""
         named = self.status.base_models if self.status else []
         parsed = [read_reference(text) for text in named]
-        return [record_key(reference) for reference in parsed if is_gathered(reference)]
+        meant = [repository_of(reference) or reference for reference in parsed]
+        return [record_key(reference) for reference in meant if is_gathered(reference)]
 
     @property
     def managed(self) -> bool:

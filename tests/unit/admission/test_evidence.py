@@ -83,6 +83,19 @@ async def test_validating_stage_waits_and_judges_again() -> None:
     assert evidence.noted == [f"{REFERENCE} 2026-11-24"]
 
 
+async def test_evidence_that_has_expired_is_waited_for_and_never_counts() -> None:
+    store = store_with()
+    store.put(REFERENCE, **GOOD, expiresAt="2026-11-24T11:59:00Z")
+    evidence = FakeEvidence()
+    answer = await handler_of(store, evidence).answer("/validate", body(server()))
+    response = assert_refusal(answer.body)
+    assert response["status"]["details"]["causes"][0]["reason"] == "EvidencePending"
+    assert evidence.waited == [(REFERENCE,)]
+    evidence = FakeEvidence(lambda: store.put(REFERENCE, **GOOD, expiresAt="2026-11-24T13:00:00Z"))
+    answer = await handler_of(store, evidence).answer("/validate", body(server()))
+    assert response_of(answer.body)["allowed"] is True
+
+
 async def test_pod_whose_evidence_is_not_there_in_time_is_refused() -> None:
     evidence = FakeEvidence()
     answer = await handler_of(store_with(), evidence).answer("/validate", body(server()))

@@ -96,7 +96,7 @@ async def start(
     tasks: list[asyncio.Task[None]] = []
 
     def begin(wait: float = 0.2) -> EvidenceRequests:
-        requests = EvidenceRequests(client, store, wait)
+        requests = EvidenceRequests(client, store, wait, clock=lambda: NOW)
         tasks.append(asyncio.create_task(requests.run()))
         return requests
 
@@ -208,6 +208,24 @@ async def test_evidence_that_is_there_needs_no_waiting(store: FakeStore, start: 
     store.put(REFERENCE, state="Resolved", resolved=REFERENCE)
     assert await requests.settled((REFERENCE,)) is True
     assert await requests.settled((OTHER,)) is False
+
+
+async def test_evidence_that_has_expired_is_waited_for_as_if_it_were_the_first(
+    client: FakeClient, store: FakeStore, start: Start
+) -> None:
+    requests = start(5)
+    past = {"state": "Resolved", "resolved": REFERENCE, "expiresAt": NOW.isoformat()}
+    store.put(REFERENCE, **past)
+    requests.ask((REFERENCE,))
+    waiting = asyncio.create_task(requests.settled((REFERENCE,)))
+    await asyncio.sleep(0.01)
+    store.put(REFERENCE, **past, license="MIT")
+    await asyncio.sleep(0.01)
+    assert not waiting.done(), "written anew, and expired as before"
+    store.put(REFERENCE, **{**past, "expiresAt": "2026-11-24T13:00:00Z"})
+    async with asyncio.timeout(2):
+        assert await waiting is True
+    assert client.created == [], "there is a record already"
 
 
 async def test_nothing_is_settled_by_a_store_that_is_out_of_date(

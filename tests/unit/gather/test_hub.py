@@ -147,7 +147,7 @@ async def test_a_history_without_end_is_not_looked_through(hub: Hub, gatherer_fo
     repository = hub.add(model())
     repository.history = [f"{number:040x}" for number in range(5000)]
     evidence = await gather(gatherer_for, hub, f"hf://acme/model@{repository.history[-1]}")
-    assert evidence.lacks(GapReason.COMMIT_NOT_ON_BRANCH)
+    assert evidence.lacks(GapReason.HISTORY_UNKNOWN)
     assert len(hub.requests("/commits/")) == 5
 
 
@@ -162,8 +162,62 @@ async def test_a_mirror_without_history_leaves_the_standing_of_a_commit_open(
 
     hub.misbehave = mirror
     evidence = await gather(gatherer_for, hub, f"hf://acme/model@{repository.commit}")
-    assert evidence.lacks(GapReason.COMMIT_NOT_ON_BRANCH)
+    assert evidence.lacks(GapReason.HISTORY_UNKNOWN)
     assert evidence.complete
+
+
+@pytest.mark.parametrize("part", ["/refs", "/commits/"])
+async def test_a_mirror_with_half_of_the_history_leaves_the_standing_open_as_well(
+    hub: Hub, gatherer_for: Start, part: str
+) -> None:
+    hub.add(model()).orphans.add(PROPOSED)
+
+    async def mirror(request: web.Request) -> web.StreamResponse | None:
+        return web.Response(status=404) if part in request.path else None
+
+    hub.misbehave = mirror
+    evidence = await gather(gatherer_for, hub, f"hf://acme/model@{PROPOSED}")
+    assert evidence.lacks(GapReason.HISTORY_UNKNOWN)
+
+
+async def test_a_branch_that_is_named_like_the_beginning_of_a_commit_is_the_publishers(
+    hub: Hub, gatherer_for: Start
+) -> None:
+    repository = hub.add(model())
+    repository.revisions["bf16"] = PROPOSED
+    repository.revisions["refs/pr/7"] = PROPOSED
+    evidence = await gather(gatherer_for, hub, "hf://acme/model@bf16")
+    assert evidence.placed
+
+
+async def test_the_beginning_of_a_proposed_commit_is_a_proposal(
+    hub: Hub, gatherer_for: Start
+) -> None:
+    repository = hub.add(model())
+    repository.revisions["refs/pr/7"] = PROPOSED
+
+    async def abbreviating(request: web.Request) -> web.StreamResponse | None:
+        if request.path.endswith("/revision/eeeeeee"):
+            return web.json_response({"id": "acme/model", "sha": PROPOSED, "gated": False})
+        return None
+
+    hub.misbehave = abbreviating
+    evidence = await gather(gatherer_for, hub, "hf://acme/model@eeeeeee")
+    assert evidence.proposed
+
+
+async def test_evidence_about_a_commit_holds_for_ever_only_once_it_is_on_a_branch(
+    hub: Hub, gatherer_for: Start
+) -> None:
+    repository = hub.add(model())
+    repository.revisions["refs/pr/7"] = PROPOSED
+    repository.orphans.add("f" * 40)
+    own, *others = [
+        await gather(gatherer_for, hub, f"hf://acme/model@{commit}")
+        for commit in (repository.commit, PROPOSED, "f" * 40)
+    ]
+    assert own.expires_at is None
+    assert all(each.expires_at is not None for each in others)
 
 
 async def test_a_proposal_that_was_merged_is_one_no_longer_when_asked_again(

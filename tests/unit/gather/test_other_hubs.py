@@ -29,11 +29,20 @@ COMMIT = "c" * 40
 FILES = {"README.md": CARD, "m.safetensors": safetensors(), "big.bin": b"\x80\x04."}
 
 
-def modelscope(files: dict[str, bytes], commit: str = COMMIT, more: int = 0) -> Any:
-    """A misbehaviour of a hub: it is ModelScope."""
+def modelscope(
+    files: dict[str, bytes], commit: str = COMMIT, more: int = 0, history: int = 0
+) -> Any:
+    """A misbehaviour of a hub: it is ModelScope. ``history`` counts the commits of ``master``."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         path = request.path.removeprefix("/api/v1/models/acme/model")
+        if path == "/commits" and request.query["Ref"] == "master" and history:
+            size = int(request.query["PageSize"])
+            start = (int(request.query["PageNumber"]) - 1) * size
+            ids = [f"{number:040x}" for number in range(history)][start : start + size]
+            return web.json_response(
+                {"Code": 200, "Data": {"Commit": [{"Id": each} for each in ids]}}
+            )
         if path == "/commits":
             return web.json_response({"Code": 200, "Data": {"Commit": [{"Id": commit}]}})
         if path == "/repo/files":
@@ -67,6 +76,36 @@ async def test_modelscope_gives_a_full_manifest(hub: Hub, gatherer_for: Start) -
     assert found.complete
     assert found.card.license == "Apache-2.0"
     assert {fact.format for fact in found.content.formats} == {"pickle", "safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("history", "gap"),
+    [
+        (0, None),
+        (50, GapReason.COMMIT_NOT_ON_BRANCH),
+        (350, GapReason.COMMIT_NOT_ON_BRANCH),
+        (5000, GapReason.HISTORY_UNKNOWN),
+    ],
+)
+async def test_modelscope_commit_is_looked_for_in_the_history_of_master(
+    hub: Hub, gatherer_for: Start, history: int, gap: GapReason | None
+) -> None:
+    hub.misbehave = modelscope(FILES, history=history)
+    found = await ask(gatherer_for, hub, "modelscope", f"modelscope://acme/model@{COMMIT}")
+    assert isinstance(found, Evidence), found
+    assert found.placed is (gap is None)
+    assert gap is None or found.lacks(gap)
+
+
+async def test_modelscope_commit_of_an_older_page_is_the_publishers(
+    hub: Hub, gatherer_for: Start
+) -> None:
+    commit = f"{250:040x}"
+    hub.misbehave = modelscope(FILES, commit=commit, history=300)
+    found = await ask(gatherer_for, hub, "modelscope", f"modelscope://acme/model@{commit}")
+    assert isinstance(found, Evidence), found
+    assert found.placed
+    assert found.expires_at is None
 
 
 async def test_a_listing_of_3000_entries_is_incomplete(hub: Hub, gatherer_for: Start) -> None:

@@ -100,7 +100,7 @@ async def test_evidence_is_renewed_before_it_expires(
     cluster.put("modelrecords", record(MOVING, "m"))
     start()
     await eventually(resolved(cluster))
-    time.pass_by(minutes=58)
+    time.pass_by(minutes=54)
     await quiet()
     assert len(gatherer.asked) == 1
     time.pass_by(minutes=1, seconds=30)

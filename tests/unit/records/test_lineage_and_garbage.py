@@ -1,11 +1,14 @@
 """Records of what models were made from, and records that nothing uses."""
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
+from tests.signing.bundles import public_pem
 from tests.unit.cluster.conftest import eventually
-from tests.unit.core.builders import policy
+from tests.unit.core.builders import policy, publisher, snapshot, use, workload
+from tests.unit.core.test_assess import signed_evidence
 from tests.unit.records.cluster import (
     NOW,
     FakeCluster,
@@ -18,13 +21,18 @@ from tests.unit.records.cluster import (
 from tests.unit.records.conftest import Start
 from tests.unit.records.situations import (
     COMMIT,
+    KEY,
     LINEAGE,
+    OTHER_KEY,
     PINNED,
     quiet,
     resolved,
 )
 from weighmaster.core.assess import Belonging, unavailable
+from weighmaster.core.evaluate import Finding, evaluate
 from weighmaster.core.evidence import CardFacts, Evidence
+from weighmaster.core.reasons import Reason
+from weighmaster.core.values import Outcome
 from weighmaster.errors import ClusterError
 from weighmaster.records.held import hold
 from weighmaster.records.status import status_patch
@@ -115,6 +123,45 @@ async def test_circle_in_a_lineage_ends(
     await eventually(lambda: references_of(cluster) == {PINNED, "hf://a/a", "hf://b/b"})
     await quiet()
     assert cluster.calls["create"] == 2
+
+
+async def test_signatures_of_base_models_are_looked_for_and_decide(
+    cluster: FakeCluster, gatherer: FakeGatherer, start: Start, time: Time
+) -> None:
+    """A signed model that was made from one that only the publisher's name vouches for."""
+    base = "hf://acme/base"
+    card = CardFacts(base_models=(base,), source="README.md")
+    none = CardFacts(source="README.md")
+    at = f"{base}@{'b' * 40}"
+    expires = (NOW + timedelta(hours=1)).timestamp()
+    gatherer.answers[PINNED] = signed_evidence(KEY, PINNED, card=card)
+    gatherer.answers[base] = evidence(base, resolved=at, card=none, expires_at=expires)
+    acme = publisher("acme", "hf://acme/**", identities=[{"key": {"pem": public_pem(KEY)}}])
+    rule = {"origin": {**LINEAGE["origin"], "assurance": "Signature"}}
+    cluster.put("clustermodelpolicies", policy(rule))
+    cluster.put("modelpublishers", acme)
+    cluster.put("modelrecords", record(PINNED, "m"))
+
+    def finding() -> Finding:
+        stored = list(cluster.objects["/apis/weighmaster.dev/v1alpha1/modelrecords"].values())
+        known = snapshot(policy(rule), acme, *stored)
+        (found,) = evaluate(workload(), (use(PINNED),), known, time())
+        return found
+
+    start()
+    await eventually(lambda: finding().outcome is Outcome.FAIL)
+    assert finding().reason is Reason.NOT_SIGNED
+    assert f"was made from {base}, which is not signed" in finding().message
+
+    later = (NOW + timedelta(hours=2)).timestamp()
+    gatherer.answers[base] = signed_evidence(KEY, base, resolved=at, card=none, expires_at=later)
+    time.pass_by(minutes=56)
+    await eventually(lambda: finding().outcome is Outcome.PASS)
+
+    cluster.remove("modelpublishers", "acme")
+    acme = publisher("acme", "hf://acme/**", identities=[{"key": {"pem": public_pem(OTHER_KEY)}}])
+    cluster.put("modelpublishers", acme)
+    await eventually(lambda: finding().reason is Reason.NOT_SIGNED)
 
 
 # Records that nothing uses.

@@ -153,7 +153,9 @@ class OriginRule(Schema, frozen=True, kw_only=True):
         Meta(
             description=(
                 "`Namespace`: the reference lies in one of the publisher's namespaces, which is a"
-                " claim. `Signature`: one of the publisher's identities signed the weights."
+                " claim; a commit of a hub needs evidence that it is on a branch, since it may be"
+                " a pull request's. `Signature`: one of the publisher's identities signed the"
+                " weights."
             )
         ),
     ]

@@ -17,7 +17,8 @@ class Finding(Struct, frozen=True):
     """Result of one rule for one model use.
 
     ``action`` is what the finding by itself asks for: the policy's action for a failure, its
-    ``onUnknown`` for an error, Allow otherwise.
+    ``onUnknown`` for an error, Allow otherwise. ``awaits`` is the reference whose evidence an error
+    waits for.
     """
 
     policy: PolicyKey
@@ -27,6 +28,7 @@ class Finding(Struct, frozen=True):
     reason: Reason
     message: str
     action: Action
+    awaits: str | None = None
 
 
 MAX_COST = 500_000
@@ -99,4 +101,4 @@ def _judge(policy: Policy, rule: str, verdict: Verdict, subject: Subject, now: d
             message = f'{message}; excepted by "{approval.name}"'
         else:
             action = policy.action if outcome is Outcome.FAIL else policy.on_unknown
-    return Finding(policy.key, rule, subject.use, outcome, reason, message, action)
+    return Finding(policy.key, rule, subject.use, outcome, reason, message, action, verdict.awaits)

@@ -8,12 +8,10 @@ from weighmaster.api.v1alpha1 import rules
 from weighmaster.core.evaluate.evidence_checks import (
     content_format,
     license_check,
-    publisher_signed,
     signature_check,
 )
 from weighmaster.core.evaluate.expressions import Expression
-from weighmaster.core.evaluate.lineage import lineage_verdict
-from weighmaster.core.evaluate.selectors import Selector
+from weighmaster.core.evaluate.origin import origin_check
 from weighmaster.core.evaluate.subject import Subject
 from weighmaster.core.evaluate.verdict import (
     PASS,
@@ -24,7 +22,7 @@ from weighmaster.core.evaluate.verdict import (
     few,
 )
 from weighmaster.core.reasons import Reason
-from weighmaster.core.values import Outcome, Setting
+from weighmaster.core.values import Setting
 from weighmaster.errors import ExpressionError, PolicyError
 
 _EVIDENCE = "evidence not available yet"
@@ -42,7 +40,7 @@ def compile_rule(rule: rules.Rule) -> Check:
     if rule.reference:
         return _reference(rule.reference)
     if rule.origin:
-        return _origin(rule.origin)
+        return origin_check(rule.origin)
     if rule.format:
         return _format(rule.format)
     if rule.signature:
@@ -83,129 +81,6 @@ def _how_to_pin(subject: Subject) -> str:
             return "name a digest, such as image@sha256:<64 hex digits>"
         case scheme:
             return f"{scheme} references cannot be pinned, use one that can"
-
-
-def _origin(rule: rules.OriginRule) -> Check:
-    lists = rule.publishers or rules.PublisherLists()
-    countries = rule.jurisdictions or rules.JurisdictionLists()
-    if not (rule.publishers or rule.publisher_selector or rule.jurisdictions):
-        raise PolicyError("an origin rule needs publishers, publisherSelector or jurisdictions")
-    for part in (rule.publishers, rule.jurisdictions):
-        if part and not (part.allow or part.deny):
-            raise PolicyError("allow and deny are both empty, which would check nothing")
-    selector = Selector(rule.publisher_selector) if rule.publisher_selector else None
-    allowed = f"allowed: {few(lists.allow)}"
-    signed = rule.assurance is rules.Assurance.SIGNATURE
-    lineage = rule.lineage is rules.Lineage.INCLUDE
-
-    def judge(subject: Subject) -> Verdict | None:
-        """The objection to one model by its namespace; None if there is none."""
-        verdict = (
-            _publisher_lists(lists, allowed, subject)
-            or _publisher_selector(selector, subject)
-            or _jurisdictions(countries, subject)
-        )
-        if verdict and verdict.outcome is Outcome.FAIL:
-            return verdict
-        for name in lists.deny:
-            if name not in subject.snapshot.publishers_by_name:
-                return error(
-                    Reason.PUBLISHER_MISSING,
-                    f'may be of a denied publisher: there is no ModelPublisher "{name}"',
-                )
-        return verdict
-
-    def check(subject: Subject) -> Verdict:
-        if subject.anonymous:
-            return error(Reason.UNDECIDABLE, "has no known publisher, its weights are not named")
-        if subject.proposed:
-            return fail(
-                Reason.PUBLISHER_UNKNOWN,
-                "is a pull request's content, which anybody may write; name a commit of a branch",
-            )
-        objections = [judge(subject)]
-        if signed and not _fails(objections):
-            objections.append(publisher_signed(subject))
-        if lineage and not _fails(objections):
-            objections.append(lineage_verdict(subject, judge))
-        return _strictest(objections)
-
-    return check
-
-
-def _fails(verdicts: list[Verdict | None]) -> bool:
-    return any(verdict is not None and verdict.outcome is Outcome.FAIL for verdict in verdicts)
-
-
-def _strictest(verdicts: list[Verdict | None]) -> Verdict:
-    """The first failure, else the first error, else a pass."""
-    for outcome in (Outcome.FAIL, Outcome.ERROR):
-        for verdict in verdicts:
-            if verdict is not None and verdict.outcome is outcome:
-                return verdict
-    return PASS
-
-
-def _publisher_lists(lists: rules.PublisherLists, allowed: str, subject: Subject) -> Verdict | None:
-    for publisher in subject.publishers:
-        if publisher.name in lists.deny:
-            return fail(Reason.PUBLISHER_DENIED, f'is of the denied publisher "{publisher.name}"')
-    if not lists.allow:
-        return None
-    if not subject.publishers:
-        missing = [n for n in lists.allow if n not in subject.snapshot.publishers_by_name]
-        if missing:
-            return fail(
-                Reason.PUBLISHER_UNKNOWN,
-                f"is in no known publisher's namespace ({allowed}; there is no ModelPublisher"
-                f" {few(missing)})",
-            )
-        return fail(Reason.PUBLISHER_UNKNOWN, f"is in no known publisher's namespace ({allowed})")
-    for publisher in subject.publishers:
-        if publisher.name not in lists.allow:
-            return fail(
-                Reason.PUBLISHER_NOT_ALLOWED, f'is of publisher "{publisher.name}" ({allowed})'
-            )
-    return None
-
-
-def _publisher_selector(selector: Selector | None, subject: Subject) -> Verdict | None:
-    if selector is None:
-        return None
-    if not subject.publishers:
-        return fail(Reason.PUBLISHER_UNKNOWN, "is in no known publisher's namespace")
-    for publisher in subject.publishers:
-        if not selector.matches(publisher.labels):
-            return fail(
-                Reason.PUBLISHER_NOT_ALLOWED,
-                f'is of publisher "{publisher.name}", whose labels the rule does not select',
-            )
-    return None
-
-
-def _jurisdictions(countries: rules.JurisdictionLists, subject: Subject) -> Verdict | None:
-    if not (countries.allow or countries.deny):
-        return None
-    for publisher in subject.publishers:
-        country, name = publisher.jurisdiction, publisher.name
-        if country is not None and country in countries.deny:
-            return fail(
-                Reason.JURISDICTION_DENIED, f'is of publisher "{name}" in {country}, denied'
-            )
-        if country is not None and countries.allow and country not in countries.allow:
-            return fail(
-                Reason.JURISDICTION_NOT_ALLOWED,
-                f'is of publisher "{name}" in {country} (allowed: {few(countries.allow)})',
-            )
-    if not subject.publishers:
-        return error(Reason.JURISDICTION_UNKNOWN, "is in no known publisher's namespace")
-    for publisher in subject.publishers:
-        if publisher.jurisdiction is None:
-            return error(
-                Reason.JURISDICTION_UNKNOWN,
-                f'is of publisher "{publisher.name}", whose jurisdiction is not recorded',
-            )
-    return None
 
 
 def _format(rule: rules.FormatRule) -> Check:

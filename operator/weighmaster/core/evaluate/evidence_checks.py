@@ -17,52 +17,63 @@ from weighmaster.core.evaluate.records import (
 from weighmaster.core.evaluate.spdx import AllowList
 from weighmaster.core.evaluate.subject import Subject
 from weighmaster.core.evaluate.verdict import PASS, Check, Verdict, error, fail, few
+from weighmaster.core.hub_urls import repository_of
 from weighmaster.core.reasons import Reason
+from weighmaster.core.revisions import Standing
 from weighmaster.core.values import Outcome
 
 
-def evidence(subject: Subject) -> Record | Verdict:
-    """The record of a use, or the verdict that follows from there being none that counts."""
+def found(subject: Subject) -> Record | Verdict:
+    """The record of a use, or the verdict that follows from there being none that counts.
+
+    Whatever it says of a reference that can move is true of what was there, and of nothing else.
+    """
     if subject.anonymous:
         return error(Reason.UNDECIDABLE, "cannot be judged, its weights are not named")
-    record = subject.record
-    reference = subject.use.reference
-    if not is_gathered(reference):
+    record, reference = subject.record, subject.use.reference
+    if not is_gathered(repository_of(reference) or reference):
         return error(
             Reason.EVIDENCE_NOT_AVAILABLE,
             f"cannot be judged by evidence, none can be gathered for {reference.scheme}:"
             " references",
         )
     if record is None:
-        return error(Reason.EVIDENCE_NOT_AVAILABLE, "evidence not available yet")
+        return error(Reason.EVIDENCE_NOT_AVAILABLE, "evidence not available yet", subject.key)
     if missing := record.missing(subject.now):
-        reason = Reason.EVIDENCE_PENDING if record.pending else Reason.EVIDENCE_NOT_AVAILABLE
-        return error(reason, f"{missing} ({_see(record)})")
+        if record.awaited(subject.now):
+            return error(Reason.EVIDENCE_PENDING, f"{missing} ({see(record)})", subject.key)
+        return error(Reason.EVIDENCE_NOT_AVAILABLE, f"{missing} ({see(record)})")
     if record.renamed is not None:
         return error(
             Reason.EVIDENCE_NOT_AVAILABLE,
             "is served under another name, so its own no longer says whose it is; write"
-            f" {record.renamed} ({_see(record)})",
-        )
-    if not reference.pinned:
-        if record.proposed:
-            return fail(Reason.MUTABLE_REFERENCE, _PROPOSED)
-        return fail(
-            Reason.MUTABLE_REFERENCE,
-            "can change after admission, so nothing that is known of it need be true of what is"
-            f" loaded; write {record.status.resolved}",
+            f" {record.renamed} ({see(record)})",
         )
     return record
 
 
-_PROPOSED = "may be a pull request's, which anybody could write; name a commit of a branch"
+def evidence(subject: Subject) -> Record | Verdict:
+    """The record of a use that names immutable content, or the verdict that follows otherwise."""
+    record = found(subject)
+    if isinstance(record, Verdict) or subject.use.reference.pinned:
+        return record
+    if record.standing is not Standing.OWN:
+        return fail(Reason.MUTABLE_REFERENCE, PROPOSED)
+    return fail(
+        Reason.MUTABLE_REFERENCE,
+        "can change after admission, so nothing that is known of it need be true of what is loaded;"
+        f" write {record.status.resolved}",
+    )
+
+
+PROPOSED = "may be a pull request's, which anybody could write; name a commit of a branch"
 
 
 def stated(subject: Subject) -> Record | Verdict:
     """The record of a use, for rules that believe what the repository's owner states in it."""
     record = evidence(subject)
-    if isinstance(record, Record) and record.proposed:
-        return error(Reason.EVIDENCE_NOT_AVAILABLE, _PROPOSED)
+    if isinstance(record, Record) and record.standing is not Standing.OWN:
+        return error(Reason.EVIDENCE_NOT_AVAILABLE, PROPOSED)
     return record
 
 
@@ -96,15 +107,13 @@ def signature_check(rule: rules.SignatureRule) -> Check:
         if signed >= rule.threshold:
             return PASS
         if unknown:
-            return error(
-                Reason.EVIDENCE_PENDING, f"its signatures are being verified ({_see(record)})"
-            )
+            return verifying(record)
         wanted = f"{signed} of {rule.threshold} signatures" if rule.threshold > 1 else ""
-        found = "; ".join(dict.fromkeys(told)) or "no signature"
+        seen = "; ".join(dict.fromkeys(told)) or "no signature"
         return fail(
             Reason.NOT_SIGNED,
-            f"is not signed as the rule asks ({', '.join(filter(None, (wanted, found)))};"
-            f" {_see(record)})",
+            f"is not signed as the rule asks ({', '.join(filter(None, (wanted, seen)))};"
+            f" {see(record)})",
         )
 
     return check
@@ -133,25 +142,6 @@ def _count(signers: list[set[Signer]]) -> int:
     return sum(place(authority, set()) for authority in range(len(signers)))
 
 
-def publisher_signed(subject: Subject) -> Verdict:
-    """Whether an identity of one of the reference's own publishers signed the model."""
-    record = evidence(subject)
-    if isinstance(record, Verdict):
-        return record
-    ids = _publisher_ids(subject)
-    results = [record.authorities.get(key) for key in ids]
-    if any(result is not None and result.verified for result in results):
-        return PASS
-    if any(result is None for result in results):
-        return error(Reason.EVIDENCE_PENDING, f"its signatures are being verified ({_see(record)})")
-    told = [result.message for result in results if result is not None and result.message]
-    found = "; ".join(dict.fromkeys(told)) or "its publisher has no identities, see ModelPublisher"
-    return fail(
-        Reason.NOT_SIGNED,
-        f"is not signed by an identity of its publisher ({found}; {_see(record)})",
-    )
-
-
 def license_check(rule: rules.LicenseRule) -> Check:
     """The check of a ``license`` rule."""
     allow = AllowList(rule.allow)
@@ -160,16 +150,16 @@ def license_check(rule: rules.LicenseRule) -> Check:
         record = stated(subject)
         if isinstance(record, Verdict):
             return record
-        found = record.status.license
-        if found is None:
+        terms = record.status.license
+        if terms is None:
             return fail(
                 Reason.LICENSE_NOT_ALLOWED,
                 f"states no licence (allowed: {few(rule.allow)}); if it has one, assert it in"
                 f" ModelRecord {record.name}",
             )
-        if not allow.permits(found):
+        if not allow.permits(terms):
             return fail(
-                Reason.LICENSE_NOT_ALLOWED, f"is under {found} (allowed: {few(rule.allow)})"
+                Reason.LICENSE_NOT_ALLOWED, f"is under {terms} (allowed: {few(rule.allow)})"
             )
         return PASS
 
@@ -187,19 +177,20 @@ def content_format(allow: frozenset[str], allowed: str, subject: Subject) -> Ver
             return error(
                 Reason.FORMAT_UNKNOWN,
                 f"does not say in which format it is ({allowed}), and {record.message}",
+                record.awaits,
             )
         return record
-    found = content_formats(record.status) | named_formats(record.status)
-    if not found:
+    formats = content_formats(record.status) | named_formats(record.status)
+    if not formats:
         return error(Reason.FORMAT_UNKNOWN, f"has no weights in a format that is known ({allowed})")
-    if not found - allow and record.incomplete:
+    if not formats - allow and record.incomplete:
         return error(
             Reason.FORMAT_UNKNOWN,
             f"may hold weights that could not be looked at ({allowed}); name the file to load or"
-            f" give the runtime a load format ({_see(record)})",
+            f" give the runtime a load format ({see(record)})",
         )
-    if wrong := sorted(found - allow):
-        right = sorted(found & allow)
+    if wrong := sorted(formats - allow):
+        right = sorted(formats & allow)
         hint = f"; it also has {few(right)}, which a loader setting can choose" if right else ""
         return fail(Reason.FORMAT_NOT_ALLOWED, f"has {few(wrong)} files ({allowed}{hint})")
     return PASS
@@ -207,13 +198,24 @@ def content_format(allow: frozenset[str], allowed: str, subject: Subject) -> Ver
 
 def _ids(authority: Authority, subject: Subject) -> tuple[str, ...]:
     if authority.publisher is not None:
-        return _publisher_ids(subject)
+        return publisher_ids(subject)
     return (authority_id(authority),)
 
 
-def _publisher_ids(subject: Subject) -> tuple[str, ...]:
+def publisher_ids(subject: Subject) -> tuple[str, ...]:
+    """The authorities of the publishers in whose namespaces the reference lies."""
     return tuple(dict.fromkeys(key for each in subject.publishers for key in each.authorities))
 
 
-def _see(record: Record) -> str:
+def verifying(record: Record) -> Verdict:
+    """The verdict while the controller has not looked for an authority yet."""
+    return error(
+        Reason.EVIDENCE_PENDING,
+        f"its signatures are being verified ({see(record)})",
+        record.reference,
+    )
+
+
+def see(record: Record) -> str:
+    """Where a person finds all that is known."""
     return f"see: kubectl get modelrecord {record.name}"

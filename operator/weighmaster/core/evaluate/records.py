@@ -21,9 +21,11 @@ from weighmaster.api.v1alpha1.record import (
 )
 from weighmaster.core import references
 from weighmaster.core.evaluate.stored import read_metadata
-from weighmaster.core.evidence import GapReason
+from weighmaster.core.evidence import UNPLACED, GapReason
 from weighmaster.core.globs import fold
+from weighmaster.core.hub_urls import repository_of
 from weighmaster.core.references import is_repository_name
+from weighmaster.core.revisions import Standing
 from weighmaster.core.values import ModelReference
 
 MANAGED_BY = ("app.kubernetes.io/managed-by", "weighmaster")
@@ -71,12 +73,14 @@ class Record(Struct, frozen=True):
     renamed: str | None = None
 
     @property
-    def proposed(self) -> bool:
-        """Whether anybody may have written its content, although it has the repository's name.
+    def standing(self) -> Standing:
+        """Whose word its content is: of the repository's owner, or of anybody.
 
-        Also where nobody could find out: a pull request's older commits are on no list.
+        A pull request's older commits are on no list, so what was looked for in vain is anybody's.
         """
-        return self._has(_PROPOSALS)
+        if self._has(_PROPOSALS):
+            return Standing.PROPOSED
+        return Standing.UNKNOWN if self._has(UNPLACED) else Standing.OWN
 
     @property
     def incomplete(self) -> bool:
@@ -96,12 +100,20 @@ class Record(Struct, frozen=True):
         """Whether its evidence is being gathered for the first time, or anew."""
         return self.outdated or self.status.state in (None, EvidenceState.PENDING)
 
+    def expired(self, now: datetime) -> bool:
+        """Whether its evidence has to be gathered again."""
+        expires = self.status.expires_at
+        return expires is not None and now >= expires
+
+    def awaited(self, now: datetime) -> bool:
+        """Whether evidence is on its way, for the first time or again."""
+        return self.pending or (self.problem is None and self.expired(now))
+
     def missing(self, now: datetime) -> str | None:
         """Why its evidence does not count at a moment, for a person; None when it does."""
         if self.problem is not None:
             return self.problem
-        expires = self.status.expires_at
-        if expires is not None and now >= expires:
+        if self.expired(now):
             return "the evidence has expired and is being gathered again"
         return None
 
@@ -150,6 +162,8 @@ def _key_of(reference: ModelReference, spec: ModelRecordSpec) -> str:
         return spec.reference
     if (reference.scheme in RELATIVE_SCHEMES) != (spec.namespace is not None):
         return ""  # nobody's: the API server refuses such a record
+    if repository_of(reference) is not None:
+        return ""  # a URL is no place of its own: what it names is looked up by its repository
     return record_key(reference, spec.namespace or "")
 
 
@@ -226,9 +240,11 @@ def record_key(reference: ModelReference, namespace: str = "") -> str:
     """What the record of a use is about: the whole model, whatever file is loaded.
 
     ``namespace`` is the one of the workload; where a name is relative to it, it is part of the key.
+    What a hub hands out by URL is known by the repository that it is of.
     """
     if reference.scheme in RELATIVE_SCHEMES:
         return f"{reference.canonical} in {namespace}"
+    reference = repository_of(reference) or reference
     if reference.file is None:  # then # is a letter of the name, as in an object's key
         return reference.canonical
     return reference.canonical.partition("#")[0]

@@ -1,6 +1,5 @@
 """What a rule looks at: one model use of one workload, with what the snapshot knows about it."""
 
-import re
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,15 +10,14 @@ from weighmaster.core.evaluate.records import Record, record_key
 from weighmaster.core.evaluate.selectors import Labels
 from weighmaster.core.formats import format_of
 from weighmaster.core.globs import aliases, spellings, wide_spellings
+from weighmaster.core.hub_urls import repository_of
+from weighmaster.core.revisions import PROPOSAL_SCHEMES, Standing, standing_by_name
 
 if TYPE_CHECKING:
     import cel
 
     from weighmaster.core.evaluate.snapshot import Publisher, Snapshot
     from weighmaster.core.values import ModelReference, ModelUse
-
-_PROPOSAL = re.compile(r"(?:refs/)?pr/\d", re.IGNORECASE)
-"""How hubs name pull requests (huggingface_hub: ``refs/pr/1``)."""
 
 _PLACED = frozenset({"image-embedded", "default", "ref"})
 """Schemes of weights that are not named but have a place: an image, a runtime, another object."""
@@ -86,20 +84,20 @@ class Subject:
     @cached_property
     def record(self) -> Record | None:
         """What has been found out about the reference, if anything has been looked for."""
-        return self.snapshot.records.get(record_key(self.use.reference, self.workload.namespace))
+        return self.snapshot.records.get(self.key)
+
+    @cached_property
+    def key(self) -> str:
+        """What a record of the reference is found by."""
+        return record_key(self.use.reference, self.workload.namespace)
 
     @property
-    def proposed(self) -> bool:
-        """Whether the content was only proposed to the repository whose name it has.
-
-        Hubs serve pull requests by the repository's own name: by their revision, and by commit,
-        which only shows once evidence has been gathered.
-        """
-        revision = self.use.reference.revision
-        if revision is not None and _PROPOSAL.match(revision):
-            return True
-        record = self.record
-        return record is not None and record.missing(self.now) is None and record.proposed
+    def standing_by_name(self) -> Standing:
+        """Whose word the content is, by the name of its revision alone."""
+        reference = repository_of(self.use.reference) or self.use.reference
+        if reference.scheme not in PROPOSAL_SCHEMES:
+            return Standing.OWN
+        return standing_by_name(reference.revision)
 
     def of(self, reference: "ModelReference") -> "Subject":
         """The same use of another model, such as one that this one was made from."""

@@ -10,11 +10,15 @@ from weighmaster.core.values import Outcome
 
 
 class Verdict(Struct, frozen=True):
-    """Result of one check. The message says what was found and what to do, and nothing else."""
+    """Result of one check. The message says what was found and what to do, and nothing else.
+
+    ``awaits`` is the reference whose evidence is on its way, or can be, and may change it.
+    """
 
     outcome: Outcome
     reason: Reason
     message: str
+    awaits: str | None = None
 
 
 Check = Callable[[Subject], Verdict]
@@ -30,9 +34,9 @@ def fail(reason: Reason, message: str) -> Verdict:
     return Verdict(Outcome.FAIL, reason, message)
 
 
-def error(reason: Reason, message: str) -> Verdict:
-    """The rule cannot be decided."""
-    return Verdict(Outcome.ERROR, reason, message)
+def error(reason: Reason, message: str, awaits: str | None = None) -> Verdict:
+    """The rule cannot be decided; ``awaits`` as in Verdict."""
+    return Verdict(Outcome.ERROR, reason, message, awaits)
 
 
 def few(names: Sequence[str], limit: int = 6) -> str:
