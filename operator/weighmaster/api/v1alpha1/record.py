@@ -87,7 +87,7 @@ class ModelRecordSpec(Schema, frozen=True, kw_only=True):
             message="a record is about one reference; create another record for another one",
         ),
         Validation(
-            rule=f"({_RELATIVE}) == has(self.namespace)",
+            rule=f"({_RELATIVE}) == has(self.__namespace__)",
             message=(
                 "give a namespace for pvc and kserve-storage references, whose names mean something"
                 " else in every namespace, and for no others"
@@ -95,8 +95,8 @@ class ModelRecordSpec(Schema, frozen=True, kw_only=True):
         ),
         Validation(
             rule=(
-                "has(self.namespace) == has(oldSelf.namespace)"
-                " && (!has(self.namespace) || self.namespace == oldSelf.namespace)"
+                "has(self.__namespace__) == has(oldSelf.__namespace__)"
+                " && (!has(self.__namespace__) || self.__namespace__ == oldSelf.__namespace__)"
             ),
             message="a record is about one namespace's name; create another record for another one",
         ),
