@@ -18,7 +18,7 @@ from tests.signing.cosign import SUITES, Cosign, CosignUnavailableError
 from weighmaster.api.v1alpha1.record import AuthorityResult, ModelRecordSpec, SignatureMethod
 from weighmaster.api.v1alpha1.rules import Coverage
 from weighmaster.core import references
-from weighmaster.core.assess import Belonging, KnownAuthority, assess
+from weighmaster.core.assess import Belonging, KnownAuthority, Supplied, assess
 from weighmaster.core.evidence import Evidence, SignatureKind
 from weighmaster.core.verify.authorities import Authority, certificate_authority, key_authority
 from weighmaster.core.verify.reasons import VerificationReason as R
@@ -119,9 +119,9 @@ class Bench:
     async def result(self, digest: str, authority: Authority) -> AuthorityResult:
         """What a record says of an authority after gathering."""
         evidence = await self.gather(digest)
-        spec = ModelRecordSpec(reference=evidence.reference)
+        supplied = Supplied(ModelRecordSpec(reference=evidence.reference))
         known = KnownAuthority("1" * 16, authority)
-        status = assess(evidence, spec, [known], Belonging("acme"), datetime.now(UTC))
+        status = assess(evidence, supplied, [known], Belonging("acme"), datetime.now(UTC))
         return status.authorities[0]
 
 

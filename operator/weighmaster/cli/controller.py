@@ -30,6 +30,13 @@ _DEFAULTS = ControllerSettings()
     show_default=True,
     help="Weighmaster's own namespace, with the secrets that policies name.",
 )
+@click.option(
+    "--credentials-secret",
+    "credentials_secrets",
+    multiple=True,
+    metavar="NAME",
+    help="Secret in that namespace with credentials for records that name none. May be repeated.",
+)
 @gathering_options
 @click.option(
     "--log-level",
@@ -39,7 +46,12 @@ _DEFAULTS = ControllerSettings()
     help="Log from this level upwards.",
 )
 def controller(
-    health_host: str, health_port: int, namespace: str, log_level: str, **gathering: Any
+    health_host: str,
+    health_port: int,
+    namespace: str,
+    credentials_secrets: tuple[str, ...],
+    log_level: str,
+    **gathering: Any,
 ) -> None:
     """Run the controller (kopf) in a cluster.
 
@@ -51,6 +63,7 @@ def controller(
         health_host=health_host,
         health_port=health_port,
         namespace=namespace,
+        credentials_secrets=credentials_secrets,
         log_level=log_level,
         gather=gather_settings(**gathering),
     )

@@ -34,7 +34,7 @@ _TIMEOUT = _timeout(None)
 Json = dict[str, Any]
 
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-METADATA_WATCH = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 class Listing(Struct, frozen=True):
@@ -97,7 +97,7 @@ class ApiClient:
             "resourceVersion": resource_version,
             "timeoutSeconds": str(seconds),
         }
-        accept = METADATA_WATCH if metadata_only else "application/json"
+        accept = METADATA if metadata_only else "application/json"
         limit = _timeout(seconds + WATCH_GRACE)
         async with self._request("GET", path, parameters, accept, timeout=limit) as response:
             await _check(response)
@@ -107,9 +107,9 @@ class ApiClient:
                     raise _failure(event.get("object") or {})
                 yield event
 
-    async def get(self, path: str) -> Json:
+    async def get(self, path: str, *, metadata_only: bool = False) -> Json:
         """One object; raises ClusterError with status 404 when it is not there."""
-        return await self._json("GET", path, {}, "application/json")
+        return await self._json("GET", path, {}, METADATA if metadata_only else "application/json")
 
     async def create(self, collection: str, body: Mapping[str, Any]) -> Json:
         """Create an object; raises ClusterError with status 409 when it is there already."""

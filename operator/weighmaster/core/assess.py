@@ -46,6 +46,9 @@ from weighmaster.errors import VerificationError
 MAX_AUTHORITIES = 256
 """As many as a record holds."""
 
+MAX_BUNDLE = 524_288
+"""Bytes of a detached signature bundle."""
+
 MAX_MESSAGE = 512
 MAX_FAILURES = 32
 MAX_FORMATS = 32
@@ -87,9 +90,20 @@ class Belonging(Struct, frozen=True):
     jurisdiction: Code | None = None
 
 
+class Supplied(Struct, frozen=True):
+    """What people supply: a record's spec, and the detached bundle where that is kept elsewhere.
+
+    ``unread`` says why that bundle could not be read.
+    """
+
+    spec: ModelRecordSpec
+    bundle: bytes | None = None
+    unread: str | None = None
+
+
 def assess(
     evidence: Evidence,
-    spec: ModelRecordSpec,
+    supplied: Supplied,
     authorities: Sequence[KnownAuthority],
     belonging: Belonging,
     now: datetime,
@@ -99,9 +113,10 @@ def assess(
     What people assert only fills in what could not be fetched. ``now`` is when certificates must
     be valid.
     """
+    spec = supplied.spec
     license_, license_basis = _license(evidence, spec.asserted)
     lineage = _lineage(evidence, spec.asserted)
-    found = _found(evidence, spec)
+    found = _found(evidence, supplied)
     results = [_result(known, evidence, found, now) for known in authorities[:MAX_AUTHORITIES]]
     signer = next((result.identity for result in results if result.verified), None)
     return ModelRecordStatus(
@@ -129,7 +144,7 @@ def assess(
         ],
         signed_by=signer,
         authorities=results,
-        failures=_failures(evidence, spec),
+        failures=_failures(evidence, supplied.unread),
         supplied=supplied_digest(spec),
         fetched_at=_time(evidence.fetched_at),
         expires_at=_earliest(evidence.expires_at, evidence.signatures_expire_at),
@@ -197,16 +212,20 @@ class _Signatures(Struct, frozen=True):
     digest: str
     attached: tuple[SignatureBundle, ...]
     of_files: tuple[bytes, ...]
+    unread: str | None = None
 
 
-def _found(evidence: Evidence, spec: ModelRecordSpec) -> _Signatures:
-    """The signatures that were gathered, and the one that people stated."""
+def _found(evidence: Evidence, supplied: Supplied) -> _Signatures:
+    """The signatures that were gathered, and the one that people supply."""
     digest = evidence.resolved.rpartition("@")[2]
     attached, of_files = split_material(evidence.signatures, digest)
     bundles = [each.content for each in of_files]
-    if spec.signature is not None and spec.signature.inline is not None:
-        bundles.append(spec.signature.inline.encode())
-    return _Signatures(digest, tuple(attached), tuple(bundles))
+    given = supplied.spec.signature
+    if given is not None and given.inline is not None:
+        bundles.append(given.inline.encode())
+    if supplied.bundle is not None:
+        bundles.append(supplied.bundle)
+    return _Signatures(digest, tuple(attached), tuple(bundles), supplied.unread)
 
 
 def _result(
@@ -226,6 +245,8 @@ def _result(
             return _verified(known.id, signer, Coverage.ALL)
     if evidence.lacks(GapReason.SIGNATURES_UNKNOWN, GapReason.SIGNATURE_NOT_READ):
         return _refused(known.id, "SignaturesUnknown", "its signatures could not be read")
+    if found.unread is not None:
+        return _refused(known.id, "SignaturesUnknown", found.unread)
     if failure is not None and not found.of_files:
         return _refused(known.id, failure.reason, failure.message)
     return _result_of_files(known.id, known.authority, found.of_files, evidence, now)
@@ -299,20 +320,15 @@ def _lineage(evidence: Evidence, asserted: Assertions | None) -> _Lineage:
     return _Lineage(fit[:MAX_LISTED], known, basis if known or fit else None)
 
 
-def _failures(evidence: Evidence, spec: ModelRecordSpec) -> list[Failure]:
+def _failures(evidence: Evidence, unread: str | None) -> list[Failure]:
     """What could not be found out: what rules ask after first, then what people asked for."""
     gaps = sorted(evidence.gaps, key=lambda gap: gap.reason not in _TELLING)
     found = [Failure(reason=gap.reason, message=_clip(gap.detail) or gap.reason) for gap in gaps]
-    signature = spec.signature
-    if signature is not None and signature.inline is None:
-        message = "this version reads a detached signature only from spec.signature.inline"
-        found.insert(0, Failure(reason="SignatureNotRead", message=message))
+    if unread is not None:
+        found.insert(0, Failure(reason=GapReason.SIGNATURE_NOT_READ, message=_clip(unread)))
     if evidence.proposed:
         message = "the commit is a pull request's, which anybody may have written"
         found.insert(0, Failure(reason=PROPOSED, message=message))
-    if spec.credentials_secret is not None:
-        message = "this version does not use spec.credentialsSecret"
-        found.insert(0, Failure(reason="CredentialsNotUsed", message=message))
     return found[:MAX_FAILURES]
 
 

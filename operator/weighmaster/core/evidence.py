@@ -61,6 +61,10 @@ class UnavailableReason(StrEnum):
     """The host is, or resolves to, an address that is not public and not configured."""
     FAILED = "Failed"
     """Gathering failed by a fault of its own; the controller's log says where."""
+    CREDENTIALS_MISSING = "CredentialsMissing"
+    """The Secret with credentials that its ModelRecord names does not exist."""
+    CREDENTIALS_UNUSABLE = "CredentialsUnusable"
+    """The Secret with credentials that its ModelRecord names has none for whom would be asked."""
     UNSUPPORTED_SCHEME = "UnsupportedScheme"
     """Nothing can be fetched for this scheme; people state the facts in a ModelRecord instead."""
 

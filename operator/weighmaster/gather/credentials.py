@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,9 @@ from weighmaster.errors import SettingsError
 
 DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 """Names of one registry."""
+
+MAX_SECRET = 65_536
+"""Bytes of all entries of a Secret."""
 
 
 class Credential(Struct, frozen=True):
@@ -54,7 +58,7 @@ class Credentials(Struct, frozen=True):
 
     def for_url(self, url: URL) -> Credential | None:
         """What to send to a hub at this URL."""
-        return self.for_registry(_authority(url), "")
+        return self.for_registry(authority_of(url), "")
 
     def for_registry(self, name: str, repository: str) -> Credential | None:
         """What to use for a repository of a registry: the entry with the longest matching path."""
@@ -81,25 +85,53 @@ def token(host: str, secret: str) -> Credentials:
     return Credentials((Credential(host, secret),))
 
 
-def from_secret(entries: Mapping[str, bytes], host: str) -> Credentials:
-    """Credentials from the entries of a Kubernetes Secret.
+SECRET_TYPES = frozenset({
+    "Opaque", "kubernetes.io/basic-auth", "kubernetes.io/dockerconfigjson",
+})  # fmt: skip
+"""Types of Secrets that may hold credentials: no service account's token, no TLS key."""
 
-    ``.dockerconfigjson`` (kubernetes.io/dockerconfigjson); else ``token`` (or ``HF_TOKEN``,
-    ``NGC_API_KEY``), or ``username`` and ``password`` (kubernetes.io/basic-auth), for the host in
-    ``host``, by default the one given. Raises SettingsError when there are none.
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?")
+
+
+def from_secret(
+    entries: Mapping[str, bytes], kind: str, endpoints: Mapping[str, str]
+) -> Credentials:
+    """Credentials from the entries of a Kubernetes Secret of a type (``kind``).
+
+    ``.dockerconfigjson`` (or ``config.json``) holds those of registries. ``HF_TOKEN`` and
+    ``NGC_API_KEY`` are for the hubs of these names, ``token`` and ``username`` with ``password``
+    for the host that ``host`` names; a ``token`` without one is for Hugging Face. ``endpoints``
+    has the hosts of ``hf`` and ``ngc``. Whoever names a Secret in a ModelRecord can so not choose
+    who is given what is in it. Raises SettingsError when it cannot be used.
     """
+    if kind not in SECRET_TYPES:
+        raise SettingsError(f"it is of type {kind[:64]}, not {', '.join(sorted(SECRET_TYPES))}")
+    if sum(map(len, entries.values())) > MAX_SECRET:
+        raise SettingsError(f"it is larger than {MAX_SECRET} bytes")
     for name in (".dockerconfigjson", "config.json"):
         if name in entries:
             return from_docker_config(entries[name])
     texts = {name: value.decode("utf-8", "replace").strip() for name, value in entries.items()}
-    where = texts.get("host") or host
-    for name in ("token", "HF_TOKEN", "NGC_API_KEY"):
+    where = texts.get("host", "").lower()
+    if where and _HOST.fullmatch(where) is None:
+        raise SettingsError("its entry host is not HOST or HOST:PORT")
+    found = []
+    for name, host in (("HF_TOKEN", endpoints["hf"]), ("NGC_API_KEY", endpoints["ngc"])):
         if texts.get(name):
-            return Credentials((Credential(where, _printable(texts[name])),))
-    if texts.get("username") and texts.get("password"):
+            found.append(Credential(host, _printable(texts[name])))
+    if texts.get("token"):
+        found.append(Credential(where or endpoints["hf"], _printable(texts["token"])))
+    elif texts.get("username") and texts.get("password"):
+        if not where:
+            raise SettingsError("it has no entry host that says whom user and password are for")
         secret, user = _printable(texts["password"]), _printable(texts["username"])
-        return Credentials((Credential(where, secret, user),))
-    raise SettingsError("credentials: the secret has neither a token nor a user and password")
+        found.append(Credential(where, secret, user))
+    if not found:
+        raise SettingsError(
+            "it has none of .dockerconfigjson, HF_TOKEN, NGC_API_KEY, token, or username and"
+            " password with host"
+        )
+    return Credentials(tuple(found))
 
 
 def from_docker_config(content: bytes) -> Credentials:
@@ -111,7 +143,7 @@ def from_docker_config(content: bytes) -> Credentials:
         auths = msgspec.json.decode(content)["auths"]
         found = [_docker_entry(str(key), entry) for key, entry in auths.items()]
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError, ValueError, RecursionError):
-        raise SettingsError("credentials: the docker configuration cannot be read") from None
+        raise SettingsError("its docker configuration cannot be read") from None
     return Credentials(tuple(entry for entry in found if entry is not None))
 
 
@@ -131,7 +163,7 @@ def _docker_entry(key: str, entry: dict[str, Any]) -> Credential | None:
     try:
         pair = base64.b64decode(str(entry["auth"]), validate=True).decode().rstrip("\x00")
     except (binascii.Error, UnicodeDecodeError):
-        raise SettingsError("credentials: an auth of the docker configuration is wrong") from None
+        raise SettingsError("an auth of its docker configuration is wrong") from None
     user, _, secret = pair.partition(":")
     return Credential(host, _printable(secret), _printable(user), path)
 
@@ -139,11 +171,12 @@ def _docker_entry(key: str, entry: dict[str, Any]) -> Credential | None:
 def _printable(text: str) -> str:
     """A secret that is fit for a header; a line break in one would add headers."""
     if not text.isprintable():
-        raise SettingsError("credentials: a secret holds a line break or control character")
+        raise SettingsError("an entry holds a line break or control character")
     return text
 
 
-def _authority(url: URL) -> str:
+def authority_of(url: URL) -> str:
+    """The host of a URL, with its port unless that is the scheme's own."""
     host = (url.host or "").lower()
     return host if url.is_default_port() else f"{host}:{url.port}"
 

@@ -20,6 +20,7 @@ from weighmaster.health import HealthServer
 from weighmaster.loops import kept_running
 from weighmaster.records.keeper import RecordKeeper
 from weighmaster.records.material import NamespaceMaterial
+from weighmaster.records.supplied import Supplies
 from weighmaster.telemetry import StoreMetrics
 
 LEASE = "weighmaster-controller"
@@ -35,7 +36,8 @@ async def run_controller(settings: ControllerSettings) -> None:
         metrics = StoreMetrics(registry)
         statuses = StatusReconciler(client, metrics)
         material = NamespaceMaterial(client, settings.namespace)
-        keeper = RecordKeeper(client, gatherer, material, metrics)
+        supplies = Supplies(material, settings.gather, settings.credentials_secrets)
+        keeper = RecordKeeper(client, gatherer, supplies, metrics)
         process = Process(on_change=lambda leads: leading.set(int(leads)))
         lease = Lease(client, settings.namespace, LEASE, process=process)
 

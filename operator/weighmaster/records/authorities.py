@@ -1,10 +1,8 @@
 """Every authority that any policy or publisher names, with its key material resolved."""
 
-import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -23,21 +21,10 @@ from weighmaster.core.verify.authorities import (
 )
 from weighmaster.core.verify.trust_root import TrustRoot
 from weighmaster.errors import AuthorityError, ClusterError
+from weighmaster.records.material import Kind, Material
 from weighmaster.verifying.trust_roots import public_good_trust_root
 
 Stored = Mapping[str, Any]
-
-
-class Material(Protocol):
-    """Where key material that is kept in objects comes from."""
-
-    async def secret(self, name: str) -> Mapping[str, str]:
-        """The data of a Secret in Weighmaster's namespace, base64."""
-        ...
-
-    async def config_map(self, name: str) -> Mapping[str, str]:
-        """The data of a ConfigMap in Weighmaster's namespace."""
-        ...
 
 
 class Named(Struct, frozen=True):
@@ -123,18 +110,22 @@ class _Reading:
     def digest(self) -> str:
         return self._hash.hexdigest()[:16]
 
-    async def secret(self, name: str) -> Mapping[str, str]:
-        return self._noted(await self._material.secret(name))
+    async def text(self, kind: Kind, reference: ObjectKeyRef) -> str:
+        """An entry of an object. Raises AuthorityError when there is none, ClusterError."""
+        kept = await self._material.read(kind, reference.name)
+        # Records show this digest to all: of a Secret it is not one of what is in it.
+        content = kept.version if kind is Kind.SECRET else kept.data
+        self._hash.update(msgspec.json.encode(content, order="deterministic"))
+        try:
+            found = kept.entry(reference.key)
+            if found is not None:
+                return found.decode()
+        except ValueError:
+            raise AuthorityError(f"{kind} {reference.name} holds no text") from None
+        raise AuthorityError(f"{reference.name} has no entry {reference.key}")
 
-    async def config_map(self, name: str) -> Mapping[str, str]:
-        return self._noted(await self._material.config_map(name))
 
-    def _noted(self, data: Mapping[str, str]) -> Mapping[str, str]:
-        self._hash.update(msgspec.json.encode(data, order="deterministic"))
-        return data
-
-
-async def _authority(identity: Identity, material: Material) -> Authority:
+async def _authority(identity: Identity, material: _Reading) -> Authority:
     if identity.key is not None:
         return key_authority(await _pem(identity.key, material))
     if identity.certificate is not None:
@@ -148,31 +139,19 @@ async def _authority(identity: Identity, material: Material) -> Authority:
         keyless = identity.keyless
         root = public_good_trust_root()
         if keyless.trust_root is not None:
-            reference = keyless.trust_root.config_map_ref
-            data = await material.config_map(reference.name)
-            root = TrustRoot(_entry(data, reference).encode())
+            where = keyless.trust_root.config_map_ref
+            root = TrustRoot((await material.text(Kind.CONFIG_MAP, where)).encode())
         return keyless_authority(
             root, keyless.issuer, subject=keyless.subject, pattern=keyless.subject_pattern
         )
     raise AuthorityError("it names neither a key, nor a certificate, nor a keyless identity")
 
 
-async def _pem(source: PemSource, material: Material) -> str:
+async def _pem(source: PemSource, material: _Reading) -> str:
     if source.pem is not None:
         return source.pem
     if source.config_map_ref is not None:
-        data = await material.config_map(source.config_map_ref.name)
-        return _entry(data, source.config_map_ref)
+        return await material.text(Kind.CONFIG_MAP, source.config_map_ref)
     if source.secret_ref is not None:
-        encoded = _entry(await material.secret(source.secret_ref.name), source.secret_ref)
-        try:
-            return base64.b64decode(encoded, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            raise AuthorityError(f"Secret {source.secret_ref.name} holds no text") from None
+        return await material.text(Kind.SECRET, source.secret_ref)
     raise AuthorityError("it names no key material")
-
-
-def _entry(data: Mapping[str, str], reference: ObjectKeyRef) -> str:
-    if reference.key not in data:
-        raise AuthorityError(f"{reference.name} has no entry {reference.key}")
-    return data[reference.key]

@@ -6,8 +6,17 @@ from hashlib import sha256
 
 from weighmaster.api.v1alpha1.record import EvidenceState, ModelRecordStatus
 from weighmaster.core.assess import Belonging, KnownAuthority
+from weighmaster.core.evaluate.records import is_gathered, supplied_digest
 from weighmaster.records.held import Held
-from weighmaster.records.status import MATERIAL, material_note
+from weighmaster.records.status import (
+    CREDENTIALS,
+    MATERIAL,
+    SIGNATURE,
+    credentials_note,
+    material_note,
+    signature_note,
+)
+from weighmaster.records.supplied import Notes
 
 AHEAD = timedelta(minutes=5)
 """How long before it expires evidence is gathered again, so that no decision has to wait for it:
@@ -20,10 +29,21 @@ RETRY = {
 """When to ask again; the gatherer paces what really goes out."""
 
 
+TAKEN_BACK = frozenset({"material", "supplied"})
+"""Reasons to work that may take back what evidence rests on: it must not outlive them."""
+
+
 def reason_to_work(
-    held: Held, authorities: Sequence[KnownAuthority], belonging: Belonging, now: datetime
+    held: Held,
+    authorities: Sequence[KnownAuthority],
+    belonging: Belonging,
+    notes: Notes,
+    now: datetime,
 ) -> str | None:
-    """Why a record has to be worked on now; None when it need not be."""
+    """Why a record has to be worked on now; None when it need not be.
+
+    ``notes`` is what there is now of what it names.
+    """
     status = held.status
     if status is None:
         return "unreadable"
@@ -31,25 +51,42 @@ def reason_to_work(
         return "new"
     if status.observed_generation != held.metadata.generation:
         return "new"
+    if not is_gathered(held.reference):
+        return None if _belongs(status, belonging) else "publisher"
     if status.state in RETRY and status.fetched_at is not None:
+        if _noted(status, CREDENTIALS) != credentials_note(notes.credentials):
+            return "supplied"
         return "expired" if now >= status.fetched_at + RETRY[status.state] else None
+    if _noted(status, SIGNATURE) != signature_note(notes.signature):
+        return "supplied"
     if status.expires_at is not None and now >= status.expires_at - _ahead(status):
         return "expired"
-    if Belonging(status.publisher, status.jurisdiction) != belonging:
+    if not _belongs(status, belonging):
         return "publisher"
     if {result.id for result in status.authorities} != {known.id for known in authorities}:
         return "authorities"
-    noted = next((each.message for each in status.conditions if each.type == MATERIAL), "")
-    return None if noted == material_note(fingerprint(authorities)) else "material"
+    same = _noted(status, MATERIAL) == material_note(fingerprint(authorities))
+    return None if same else "material"
+
+
+def _belongs(status: ModelRecordStatus, belonging: Belonging) -> bool:
+    return Belonging(status.publisher, status.jurisdiction) == belonging
+
+
+def _noted(status: ModelRecordStatus, kind: str) -> str:
+    return next((each.message for each in status.conditions if each.type == kind), "")
 
 
 def still_holds(held: Held, now: datetime) -> bool:
-    """Whether evidence that is stored is about what the record says now, and has not expired."""
+    """Whether evidence that is stored rests on what is supplied now, and has not expired.
+
+    That other credentials are to be used takes nothing away from it.
+    """
     status = held.status
     return (
         status is not None
         and status.state is EvidenceState.RESOLVED
-        and status.observed_generation == held.metadata.generation
+        and status.supplied == supplied_digest(held.spec)
         and (status.expires_at is None or now < status.expires_at)
     )
 

@@ -13,25 +13,33 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from weighmaster.api import GROUP
 from weighmaster.api.v1alpha1 import VERSION, ClusterModelPolicy, ModelPolicy, ModelPublisher
 from weighmaster.api.v1alpha1 import ModelRecord as RecordResource
-from weighmaster.api.v1alpha1.record import EvidenceState
+from weighmaster.api.v1alpha1.record import EvidenceState, ModelRecordStatus
 from weighmaster.cluster.client import ApiClient, Json
 from weighmaster.cluster.reflector import Reflector, Resource
-from weighmaster.core.assess import Belonging, KnownAuthority, assess, unavailable
-from weighmaster.core.evaluate.records import new_record
-from weighmaster.core.evidence import Evidence, Unavailable
+from weighmaster.core.assess import (
+    Belonging,
+    KnownAuthority,
+    Supplied,
+    assess,
+    stated,
+    unavailable,
+)
+from weighmaster.core.evaluate.records import is_gathered, new_record
+from weighmaster.core.evidence import Evidence, Unavailable, UnavailableReason
 from weighmaster.core.values import ModelReference
 from weighmaster.errors import ClusterError
 from weighmaster.gather.credentials import NONE, Credentials
-from weighmaster.records.authorities import Material, is_kept_elsewhere, resolve
-from weighmaster.records.due import RETRY, fingerprint, reason_to_work, still_holds
+from weighmaster.records.authorities import is_kept_elsewhere, resolve
+from weighmaster.records.due import RETRY, TAKEN_BACK, fingerprint, reason_to_work, still_holds
 from weighmaster.records.held import Held, hold, missing_ancestors, unused
 from weighmaster.records.mirror import Mirror
-from weighmaster.records.status import status_patch
+from weighmaster.records.status import MadeWith, status_patch
+from weighmaster.records.supplied import Grant, Supplies
 from weighmaster.records.view import View
 from weighmaster.telemetry import StoreMetrics
 
@@ -80,12 +88,17 @@ class Gathering(Protocol):
 
 
 class _Due(Struct, frozen=True):
-    """A record to work on. ``refresh`` says that what is kept in memory will not do."""
+    """A record to work on."""
 
     held: Held
     authorities: tuple[KnownAuthority, ...]
     belonging: Belonging
-    refresh: bool
+    reason: str
+
+    @property
+    def refresh(self) -> bool:
+        """Whether what the gatherer keeps in memory will not do."""
+        return self.reason == "expired"
 
 
 class RecordKeeper:
@@ -95,13 +108,13 @@ class RecordKeeper:
         self,
         client: ApiClient,
         gatherer: Gathering,
-        material: Material,
+        supplies: Supplies,
         metrics: StoreMetrics,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._client = client
         self._gatherer = gatherer
-        self._material = material
+        self._supplies = supplies
         self._clock = clock
         self._wake = asyncio.Event()
         self._mirror = Mirror(self._wake.set)
@@ -181,19 +194,22 @@ class RecordKeeper:
         return [held for held in self._held.values() if held is not None]
 
     async def _read_material(self, view: View, records: Iterable[Held]) -> None:
-        """Know every authority that is looked for; Secrets and ConfigMaps are read now and then.
+        """Know every authority that is looked for, and what else there is in objects of ours.
+
+        Secrets and ConfigMaps are looked at now and then.
 
         Raises ClusterError when those cannot be read for no fault of theirs.
         """
         wanted = {named.id: named for held in records for named in view.named(held.reference)}
         now = self._clock()
         stale = self._known_at is None or now >= self._known_at + MATERIAL_EVERY
+        await self._supplies.look(records, again=stale)
         known = {}
         for key, named in wanted.items():
             before = self._known.get(key)
             if before is None or (stale and is_kept_elsewhere(named.identity)):
                 try:
-                    before = await resolve(named, self._material)
+                    before = await resolve(named, self._supplies.material)
                 except ClusterError:
                     if before is None:
                         raise
@@ -213,10 +229,12 @@ class RecordKeeper:
             if before is held.stored and now < until:
                 continue  # the watch has not told yet what was written
             authorities = tuple(self._known[named.id] for named in view.named(held.reference))
-            belonging = view.belonging(held.reference)
-            reason = reason_to_work(held, authorities, belonging, now)
+            belonging, notes = view.belonging(held.reference), self._supplies.notes(held)
+            if notes is None:
+                continue  # the API server could not be asked after what it names
+            reason = reason_to_work(held, authorities, belonging, notes, now)
             if reason is not None:
-                found.append(_Due(held, authorities, belonging, refresh=reason == "expired"))
+                found.append(_Due(held, authorities, belonging, reason))
         return found
 
     async def _work(self, name: str, due: _Due) -> None:
@@ -240,29 +258,60 @@ class RecordKeeper:
         self._paused[name] = self._clock() + pause
 
     async def _update(self, due: _Due) -> None:
-        held, reference = due.held, due.held.reference
-        answer = await self._gatherer.resolve(reference, NONE, refresh=due.refresh)
-        if isinstance(answer, Unavailable):
-            if answer.transient and still_holds(held, self._clock()):
+        held = due.held
+        made_with = MadeWith(fingerprint(due.authorities))
+        if is_gathered(held.reference):
+            grant = await self._supplies.credentials(held)
+            made_with = structs.replace(made_with, credentials=grant.note)
+            answer = await self._gather(due, grant)
+            if isinstance(answer, Evidence):
+                detached = await self._supplies.detached(held)
+                made_with = structs.replace(made_with, signature=detached.note)
+                supplied = Supplied(held.spec, detached.bundle, detached.problem)
+                # Off the event loop: verifying keyless signatures takes milliseconds each.
+                status = await asyncio.to_thread(
+                    assess, answer, supplied, due.authorities, due.belonging, self._clock()
+                )
+            elif answer.transient and self._outlasts(due):
                 # An outage takes nothing away from what has been found out before it.
                 _log.warning("evidence kept", record=held.metadata.name, reason=answer.reason.value)
                 self._pause(held.metadata.name, RETRY[EvidenceState.UNAVAILABLE])
                 return
-            status = unavailable(answer, due.belonging)
+            else:
+                status = unavailable(answer, due.belonging)
         else:
-            # Off the event loop: verifying keyless signatures takes milliseconds each.
-            status = await asyncio.to_thread(
-                assess, answer, held.spec, due.authorities, due.belonging, self._clock()
+            status = stated(held.reference, held.spec, due.belonging, self._clock())
+        await self._write(held, status, made_with)
+
+    async def _gather(self, due: _Due, grant: Grant) -> Evidence | Unavailable:
+        """Evidence, gathered with the credentials there are, or what people can do about it."""
+        reference = due.held.reference
+        if grant.reason is not None:
+            return Unavailable(
+                reference=reference.canonical,
+                reason=grant.reason,
+                message=grant.hint,
+                at=self._clock().timestamp(),
             )
+        answer = await self._gatherer.resolve(reference, grant.credentials, refresh=due.refresh)
+        if isinstance(answer, Unavailable) and answer.reason is UnavailableReason.UNAUTHORIZED:
+            return structs.replace(answer, message=f"{answer.message}; {grant.hint}")
+        return answer
+
+    def _outlasts(self, due: _Due) -> bool:
+        """Whether what has been found out before still counts when the hub does not answer."""
+        return due.reason not in TAKEN_BACK and still_holds(due.held, self._clock())
+
+    async def _write(self, held: Held, status: ModelRecordStatus, made_with: MadeWith) -> None:
         await self._client.patch_status(
             f"{_collection(RECORDS)}/{held.metadata.name}",
-            status_patch(status, held, fingerprint(due.authorities), self._clock()),
+            status_patch(status, held, made_with, self._clock()),
         )
         self._written[held.metadata.name] = held.stored, self._clock() + PAUSE
         _log.info(
             "record updated",
             record=held.metadata.name,
-            reference=reference.canonical,
+            reference=held.reference.canonical,
             state=status.state,
             signed_by=status.signed_by,
         )

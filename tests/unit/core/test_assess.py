@@ -20,7 +20,7 @@ from weighmaster.api.v1alpha1.record import (
     ModelRecordSpec,
     ModelRecordStatus,
 )
-from weighmaster.core.assess import Belonging, KnownAuthority, assess, unavailable
+from weighmaster.core.assess import Belonging, KnownAuthority, Supplied, assess, unavailable
 from weighmaster.core.evidence import (
     Basis,
     CardFacts,
@@ -79,10 +79,16 @@ def known(key: ec.EllipticCurvePrivateKey, identifier: str = "1" * 16) -> KnownA
     return KnownAuthority(identifier, authority=key_authority(public_pem(key)))
 
 
-def status_of(evidence: Evidence, *authorities: KnownAuthority, **spec: Any) -> ModelRecordStatus:
+def status_of(
+    evidence: Evidence,
+    *authorities: KnownAuthority,
+    bundle: bytes | None = None,
+    unread: str | None = None,
+    **spec: Any,
+) -> ModelRecordStatus:
     return assess(
         evidence,
-        ModelRecordSpec(reference=evidence.reference, **spec),
+        Supplied(ModelRecordSpec(reference=evidence.reference, **spec), bundle, unread),
         authorities,
         Belonging("acme"),
         NOW,
@@ -219,16 +225,21 @@ def test_bundle_that_is_given_with_the_record_counts() -> None:
     assert status.authorities[0].reason == "Mismatch"
 
 
-def test_bundle_that_is_given_by_name_is_said_not_to_be_read() -> None:
+def test_bundle_that_is_kept_elsewhere_counts_as_one_in_the_record() -> None:
+    bundle = raw(key_bundle(model_statement(MODEL), KEY))
+    bare = signed_evidence(KEY, signatures=(), files=file_facts(MODEL))
     spec = DetachedBundle(config_map_ref=ObjectKeyRef(name="bundle"))
-    status = status_of(signed_evidence(KEY, signatures=()), known(KEY), signature=spec)
+    assert not status_of(bare, known(KEY), signature=spec).authorities[0].verified
+    assert status_of(bare, known(KEY), signature=spec, bundle=bundle).authorities[0].verified
+
+
+def test_no_signature_holds_while_the_one_that_is_given_by_name_could_not_be_read() -> None:
+    problem = "ConfigMap bundle does not exist; create it"
+    status = status_of(signed_evidence(KEY), known(KEY), unread=problem)
     assert status.failures[0].reason == "SignatureNotRead"
-    assert "spec.signature.inline" in status.failures[0].message
-
-
-def test_credentials_that_are_not_used_are_said_not_to_be() -> None:
-    status = status_of(signed_evidence(KEY), credentials_secret="token")
-    assert [failure.reason for failure in status.failures] == ["CredentialsNotUsed"]
+    assert status.failures[0].message == problem
+    assert not status.authorities[0].verified
+    assert status.authorities[0].message == problem
 
 
 def test_signature_of_several_authorities_is_shown_by_the_first() -> None:

@@ -2,12 +2,15 @@
 
 import base64
 import json
+from typing import Any
 
 import msgspec
 import pytest
 from yarl import URL
 
+from weighmaster.core.evaluate.records import read_reference
 from weighmaster.errors import SettingsError
+from weighmaster.gather.audience import Audience, audience_of
 from weighmaster.gather.credentials import (
     Credential,
     Credentials,
@@ -20,8 +23,13 @@ from weighmaster.gather.settings import GatherSettings
 HUB = URL("https://huggingface.co/api")
 
 
-def test_a_token_is_for_its_host_only() -> None:
-    credentials = from_secret({"token": b"hf_secret\n"}, "huggingface.co")
+def secret(kind: str = "Opaque", **entries: Any) -> Credentials:
+    return from_secret(entries, kind, {"hf": "huggingface.co", "ngc": "api.ngc.nvidia.com"})
+
+
+@pytest.mark.parametrize("name", ["token", "HF_TOKEN"])
+def test_a_token_is_for_its_host_only(name: str) -> None:
+    credentials = secret("Opaque", **{name: b"hf_secret\n"})
     found = credentials.for_url(HUB)
     assert found is not None
     assert found.header == "Bearer hf_secret"
@@ -30,13 +38,14 @@ def test_a_token_is_for_its_host_only() -> None:
 
 
 def test_the_secret_may_name_its_host() -> None:
-    credentials = from_secret({"token": b"t", "host": b"hub.internal:8443"}, "huggingface.co")
+    credentials = secret(token=b"t", host=b"Hub.internal:8443")
     assert credentials.for_url(URL("https://hub.internal:8443/x")) is not None
     assert credentials.for_url(HUB) is None
 
 
 def test_user_and_password_make_a_basic_header() -> None:
-    found = from_secret({"username": b"u", "password": b"p"}, "r.io").for_registry("r.io", "a/b")
+    given = secret("kubernetes.io/basic-auth", username=b"u", password=b"p", host=b"r.io")
+    found = given.for_registry("r.io", "a/b")
     assert found is not None
     assert found.header == "Basic " + base64.b64encode(b"u:p").decode()
 
@@ -90,14 +99,79 @@ def test_a_docker_configuration_that_cannot_be_read_is_said_so(content: bytes) -
         from_docker_config(content)
 
 
-def test_an_empty_secret_is_said_so() -> None:
-    with pytest.raises(SettingsError, match="neither a token nor"):
-        from_secret({}, "r.io")
+def test_each_of_several_tokens_is_for_its_own_host() -> None:
+    credentials = secret(HF_TOKEN=b"a", NGC_API_KEY=b"b", token=b"c", host=b"hub.internal")
+    found = {
+        host: entry.secret
+        for host in ("huggingface.co", "api.ngc.nvidia.com", "hub.internal")
+        if (entry := credentials.for_registry(host, "")) is not None
+    }
+    assert found == {"huggingface.co": "a", "api.ngc.nvidia.com": "b", "hub.internal": "c"}
 
 
-def test_a_secret_with_a_line_break_cannot_add_headers() -> None:
-    with pytest.raises(SettingsError, match="line break"):
-        from_secret({"token": b"a\r\nX-Evil: 1"}, "r.io")
+def test_a_docker_configuration_may_be_in_a_secret_of_either_type() -> None:
+    content = json.dumps({"auths": {"r.io": {"username": "u", "password": "p"}}}).encode()
+    for kind, name in (
+        ("kubernetes.io/dockerconfigjson", ".dockerconfigjson"),
+        ("Opaque", "config.json"),
+    ):
+        assert secret(kind, **{name: content}).for_registry("r.io", "a") is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "entries", "problem"),
+    [
+        ("Opaque", {}, "has none of"),
+        ("Opaque", {"other": b"x"}, "has none of"),
+        ("Opaque", {"token": b" \n"}, "has none of"),
+        ("Opaque", {"username": b"u", "password": b"p"}, "no entry host"),
+        ("Opaque", {"username": b"u", "host": b"r.io"}, "has none of"),
+        ("Opaque", {"token": b"a\r\nX-Evil: 1"}, "line break"),
+        ("Opaque", {"token": b"t", "host": b"https://r.io/"}, "not HOST"),
+        ("Opaque", {"token": b"t", "host": b"r.io@evil.io"}, "not HOST"),
+        ("Opaque", {"token": b"x" * 70_000}, "larger than"),
+        ("kubernetes.io/service-account-token", {"token": b"t"}, "of type"),
+        ("kubernetes.io/tls", {"token": b"t"}, "of type"),
+        ("", {"token": b"t"}, "of type"),
+        ("kubernetes.io/dockerconfigjson", {".dockerconfigjson": b"{"}, "docker configuration"),
+    ],
+)
+def test_a_secret_that_cannot_be_used_is_said_so_without_what_is_in_it(
+    kind: str, entries: dict[str, bytes], problem: str
+) -> None:
+    with pytest.raises(SettingsError, match=problem) as raised:
+        secret(kind, **entries)
+    assert "x-evil" not in str(raised.value).lower()
+    assert "evil.io" not in str(raised.value)
+
+
+# Whom credentials are for.
+
+
+@pytest.mark.parametrize(
+    ("reference", "audience"),
+    [
+        ("hf://acme/m", Audience("hub.internal:8443")),
+        ("ngc://nvidia/m:1", Audience("api.ngc.nvidia.com")),
+        ("modelscope://acme/m", Audience("modelscope.cn")),
+        ("oci://ghcr.io:443/acme/m:1", Audience("ghcr.io", "acme/m")),
+        ("oci://acme/m", Audience("registry-1.docker.io", "acme/m")),
+        ("image-embedded:r.io:5000/a/b:1", Audience("r.io:5000", "a/b")),
+        ("ollama://llama3:8b", Audience("registry.ollama.ai", "library/llama3")),
+        ("ollama://evil.example/a/b", Audience("evil.example", "a/b")),
+        ("s3://bucket/m", None),
+        ("nim:nvcr.io/nim/m:1", None),
+        ("oci://r.io/UPPER", None),
+    ],
+)
+def test_credentials_are_for_whoever_is_asked(reference: str, audience: Audience | None) -> None:
+    settings = GatherSettings(endpoints={"hf": "https://hub.internal:8443"})
+    assert audience_of(read_reference(reference), settings) == audience
+
+
+def test_who_is_asked_is_said_as_people_know_it() -> None:
+    assert str(Audience("registry-1.docker.io", "acme/m")) == "docker.io"
+    assert str(Audience("ghcr.io", "acme/m")) == "ghcr.io"
 
 
 def test_nothing_secret_is_shown() -> None:

@@ -1,7 +1,9 @@
 """A cluster in memory, a gatherer that is told what to find, and a keeper between the two."""
 
 import asyncio
+import base64
 import copy
+import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,6 +18,7 @@ from weighmaster.core.evidence import Evidence, Unavailable, UnavailableReason
 from weighmaster.core.values import ModelReference
 from weighmaster.errors import ClusterError
 from weighmaster.gather.credentials import NONE, Credentials
+from weighmaster.records.material import Kept, Kind
 
 Json = dict[str, Any]
 
@@ -96,8 +99,13 @@ class FakeCluster(ApiClient):
             await changed.wait()
             await asyncio.sleep(self.lag)
 
-    async def get(self, path: str) -> Json:
-        raise NotImplementedError
+    async def get(self, path: str, *, metadata_only: bool = False) -> Json:
+        assert not metadata_only
+        await self._answer("get")
+        collection, _, name = path.rpartition("/")
+        if name not in self.objects.get(collection, {}):
+            raise ClusterError(f"GET {path} gave 404", status=404)
+        return copy.deepcopy(self.objects[collection][name])
 
     async def create(self, collection: str, body: Mapping[str, Any]) -> Json:
         await self._answer("create")
@@ -173,6 +181,7 @@ class FakeGatherer:
         self.time = time
         self.answers: dict[str, Evidence | Unavailable | Exception] = {}
         self.asked: list[tuple[str, bool]] = []
+        self.credentials: list[Credentials] = []
         self.gate: asyncio.Event | None = None
         self.at_once = 0
         self.most_at_once = 0
@@ -181,7 +190,7 @@ class FakeGatherer:
     async def resolve(
         self, reference: ModelReference, credentials: Credentials = NONE, *, refresh: bool = False
     ) -> Evidence | Unavailable:
-        assert credentials is NONE
+        self.credentials.append(credentials)
         self.asked.append((reference.canonical, refresh))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -203,22 +212,40 @@ class FakeGatherer:
 
 
 class FakeMaterial:
-    """Secrets and ConfigMaps."""
+    """Secrets and ConfigMaps of Weighmaster's namespace."""
+
+    namespace = "weighmaster-system"
 
     def __init__(self) -> None:
         self.secrets: dict[str, dict[str, str]] = {}
         self.config_maps: dict[str, dict[str, str]] = {}
+        self.types: dict[str, str] = {}
         self.failure: ClusterError | None = None
+        self.calls: Counter[str] = Counter()
 
-    async def secret(self, name: str) -> Mapping[str, str]:
-        return self._found(self.secrets, name)
+    def put_secret(self, name: str, kind: str = "Opaque", **entries: bytes) -> None:
+        self.secrets[name] = {
+            key: base64.b64encode(value).decode() for key, value in entries.items()
+        }
+        self.types[name] = kind
 
-    async def config_map(self, name: str) -> Mapping[str, str]:
-        return self._found(self.config_maps, name)
+    async def read(self, kind: Kind, name: str) -> Kept:
+        self.calls[f"read {kind} {name}"] += 1
+        data = self._found(kind, name)
+        return Kept(kind, data, self._version(data), self.types.get(name, "Opaque"))
 
-    def _found(self, objects: dict[str, dict[str, str]], name: str) -> dict[str, str]:
+    async def version(self, kind: Kind, name: str) -> str:
+        self.calls[f"version {kind} {name}"] += 1
+        return self._version(self._found(kind, name))
+
+    @staticmethod
+    def _version(data: dict[str, str]) -> str:
+        return str(zlib.crc32(msgspec.json.encode(data, order="deterministic")))
+
+    def _found(self, kind: Kind, name: str) -> dict[str, str]:
         if self.failure is not None:
             raise self.failure
+        objects = self.secrets if kind is Kind.SECRET else self.config_maps
         if name not in objects:
             raise ClusterError(f"GET {name} gave 404", status=404)
         return objects[name]

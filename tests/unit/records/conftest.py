@@ -9,11 +9,13 @@ from prometheus_client import CollectorRegistry
 
 from tests.unit.records.cluster import FakeCluster, FakeGatherer, FakeMaterial, Time
 from weighmaster.cluster import reflector
+from weighmaster.gather import GatherSettings
 from weighmaster.records import keeper as keeper_module
 from weighmaster.records.keeper import RecordKeeper
+from weighmaster.records.supplied import Supplies
 from weighmaster.telemetry import StoreMetrics
 
-Start = Callable[[], RecordKeeper]
+Start = Callable[..., RecordKeeper]
 Settle = Callable[[], Awaitable[None]]
 
 
@@ -52,11 +54,12 @@ async def start(
     monkeypatch.setattr(reflector, "BACKOFF", (0.005,) * 6)
     tasks: list[asyncio.Task[None]] = []
 
-    def begin() -> RecordKeeper:
+    def begin(*defaults: str) -> RecordKeeper:
         for task in tasks:
             task.cancel()
         metrics = StoreMetrics(CollectorRegistry())
-        keeper = RecordKeeper(cluster, gatherer, material, metrics, clock=time)
+        supplies = Supplies(material, GatherSettings(), defaults)
+        keeper = RecordKeeper(cluster, gatherer, supplies, metrics, clock=time)
         tasks.append(asyncio.create_task(keeper.run()))
         return keeper
 

@@ -30,6 +30,17 @@ def resolved(cluster: FakeCluster, name: str = "m") -> Callable[[], bool]:
     return lambda: cluster.status(name).get("state") == "Resolved"
 
 
+def failure_of(cluster: FakeCluster, name: str = "m") -> Json:
+    failures = cluster.status(name).get("failures") or [{}]
+    found: Json = failures[0]
+    return found
+
+
+def condition(cluster: FakeCluster, kind: str, name: str = "m") -> Json:
+    conditions = cluster.status(name).get("conditions") or ()
+    return next((each for each in conditions if each["type"] == kind), {})
+
+
 async def quiet(seconds: float = 0.1) -> None:
     """Long enough for several looks."""
     await asyncio.sleep(seconds)

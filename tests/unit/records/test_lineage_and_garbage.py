@@ -35,7 +35,7 @@ from weighmaster.core.reasons import Reason
 from weighmaster.core.values import Outcome
 from weighmaster.errors import ClusterError
 from weighmaster.records.held import hold
-from weighmaster.records.status import status_patch
+from weighmaster.records.status import MadeWith, status_patch
 
 Json = dict[str, Any]
 
@@ -213,7 +213,7 @@ def test_merge_patch_says_what_is_gone() -> None:
     before = {"state": "Resolved", "license": "MIT", "signedBy": "x", "expiresAt": "y"}
     held = hold({**record(PINNED, "m"), "status": before})
     assert held is not None
-    patch = status_patch(unavailable(outage(PINNED), Belonging()), held, "", NOW)
+    patch = status_patch(unavailable(outage(PINNED), Belonging()), held, MadeWith(), NOW)
     assert {key for key in before if patch[key] is None} == {"license", "signedBy", "expiresAt"}
     assert b"null" not in msgspec.json.encode(patch["failures"])
     assert b"null" not in msgspec.json.encode(patch["conditions"])

@@ -11,7 +11,7 @@ from tests.signing.bundles import key_bundle, model_statement, public_pem
 from tests.signing.cosign import attached, legacy, payload_of, statement
 from weighmaster.api.v1alpha1.record import AuthorityResult, ModelRecordSpec
 from weighmaster.api.v1alpha1.rules import Coverage
-from weighmaster.core.assess import Belonging, KnownAuthority, assess
+from weighmaster.core.assess import Belonging, KnownAuthority, Supplied, assess
 from weighmaster.core.evidence import (
     Basis,
     Evidence,
@@ -44,8 +44,8 @@ def result_of(key: Key, *signatures: SignatureBundle, **fields: Any) -> Authorit
         }
     )
     known = KnownAuthority("1" * 16, key_authority(public_pem(key)))
-    spec = ModelRecordSpec(reference=REFERENCE)
-    return assess(evidence, spec, [known], Belonging("acme"), NOW).authorities[0]
+    supplied = Supplied(ModelRecordSpec(reference=REFERENCE))
+    return assess(evidence, supplied, [known], Belonging("acme"), NOW).authorities[0]
 
 
 def signed(key: Key, digest: str = DIGEST) -> SignatureBundle:
