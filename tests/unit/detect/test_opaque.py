@@ -149,6 +149,6 @@ def test_the_revision_of_the_code_or_the_tokenizer_pins_no_weights() -> None:
     made = container(
         "vllm", "serve", "a/b", "--code-revision", commit, "--tokenizer-revision", commit
     )
-    assert references(made) == {"hf://a/b"}
+    assert references(made) == {"hf://a/b", f"hf://a/b@{commit}"}
     made = container("vllm", "serve", "a/b", env=variables(HF_REVISION=commit))
     assert references(made) == {"hf://a/b"}

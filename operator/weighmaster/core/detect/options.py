@@ -58,9 +58,10 @@ def scan(words: list[str], origins: list[int], runtime: Runtime) -> Scan:  # noq
             continue
         if "_" in name:
             name = name.replace("_", "-")
-        if "." in name and name.endswith(".model"):
+        if "." in name and name.endswith((".model", ".revision")):
             # vLLM also takes the members of a JSON option one by one.
-            name = "spec-model" if name[:-6] in runtime.documents else name
+            document, _, member = name.rpartition(".")
+            name = f"spec-{member}" if document in runtime.documents else name
         origin = origins[index]
         index += 1
         if equals:

@@ -11,6 +11,12 @@ from weighmaster.core.detect.containers import Container
 from weighmaster.core.detect.environment import Environment, has_variable, is_variable
 from weighmaster.core.detect.options import Option, Scan, look, role_of, scan
 from weighmaster.core.detect.paths import Path
+from weighmaster.core.detect.revisions import (
+    at_revision,
+    beside,
+    is_fetched,
+    revision_of,
+)
 from weighmaster.core.detect.runtimes.table import Runtime
 from weighmaster.core.detect.serverwords import (
     COMPILED,
@@ -65,6 +71,8 @@ class Server:
         """The ``command`` of the hook that starts it."""
         self.named: list[tuple[Role, str, Path, str]] = []
         self.revisions: dict[Role, str] = {}
+        self.code: tuple[str, Path] | None = None
+        """The revision of the code that comes with the model, and where it is given."""
         self.file = ""
         self.remote = Setting.OFF
         self.adapters = Setting.OFF
@@ -132,6 +140,8 @@ class Server:
             self.revisions[self.runtime.revisions[name]] = value
         elif name in self.runtime.files:
             self.file = value
+        elif name == "code-revision":
+            self.code = value, path
         elif name in ("load-format", "weight-loader"):
             self.load_format = value
         elif name in ("task", "runner", "convert", "pooling-task"):
@@ -315,7 +325,14 @@ class Server:
             for reference in found:
                 # What a download names stands in the download.
                 field = volumes.fields.get(reference.canonical, path)
-                sink.add(self._pin(reference, role), role, field, process, self._why(how))
+                if is_fetched(reference, value):
+                    revision = revision_of(role, self.runtime, self.revisions)
+                    loaded = at_revision(reference, revision, self.file)
+                    sink.add(loaded, role, field, process, self._why(how))
+                    if named is self.runtime.role or named is Role.BASE:
+                        self._beside(loaded, path, process, sink)
+                else:
+                    sink.add(reference, role, field, process, self._why(how))
             for reference in volumes.stores:
                 sink.add(reference, role, path, process, STORED)
         if not based and default is not None:
@@ -323,6 +340,13 @@ class Server:
                 default, self.task or self.runtime.role, self.fallback, process,
                 f"{self.runtime.name} without a model name",
             )  # fmt: skip
+
+    def _beside(self, base: ModelReference, path: Path, process: Process, sink: Sink) -> None:
+        code = self.code if self.remote is not Setting.OFF else None
+        tokenized = any(role is Role.TOKENIZER for role, *_ in self.named)
+        for other in beside(base, path, self.runtime, self.revisions, code):
+            if other.role is not Role.TOKENIZER or not tokenized:
+                sink.add(other.reference, other.role, other.path, process, other.reason)
 
     def _read(self, value: str, how: str) -> list[ModelReference]:
         if not value and how.startswith("configuration file"):
@@ -343,19 +367,6 @@ class Server:
         if not how:
             return f"{name} model argument"
         return f"{name} {how}" if how[0].isupper() or " " in how else f"{name} --{how}"
-
-    def _pin(self, reference: ModelReference, role: Role) -> ModelReference:
-        if reference.scheme not in ("hf", "modelscope") or not reference.known:
-            return reference
-        revision = reference.revision or self.revisions.get(role)
-        if role in (Role.EMBEDDING, Role.RERANKER):
-            revision = revision or self.revisions.get(Role.BASE)
-        if not revision and not self.file:
-            return reference
-        repository = reference.location.partition("://")[2]
-        read = references.hugging_face if reference.scheme == "hf" else references.modelscope
-        pinned = read(repository, revision, reference.file or (self.file or None))
-        return references.unexpanded(pinned) if has_variable(pinned.canonical) else pinned
 
 
 def has_model_config(server: Server) -> bool:

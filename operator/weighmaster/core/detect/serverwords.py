@@ -36,7 +36,7 @@ TELLING = frozenset(
         "trust-remote-code", "load-format", "weight-loader", "task", "runner", "convert",
         "pooling-task", "is-embedding", "embeddings", "embedding", "reranking", "rerank",
         "model-loader-extra-config", "config", "extra-llm-api-options", "llm-api-options",
-        "config-file", "model-control-mode", "hf-overrides",
+        "config-file", "model-control-mode", "hf-overrides", "code-revision",
     }
 )  # fmt: skip
 """Options that say something, whichever the runtime."""

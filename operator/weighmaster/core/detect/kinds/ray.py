@@ -8,8 +8,9 @@ from weighmaster.core.detect import pods
 from weighmaster.core.detect.context import Context
 from weighmaster.core.detect.environment import is_variable
 from weighmaster.core.detect.kinds.plan import Plan, process_of, uri
-from weighmaster.core.detect.paths import below
+from weighmaster.core.detect.paths import Path, below
 from weighmaster.core.detect.reading import Json, at, items, mapping, text
+from weighmaster.core.detect.revisions import at_revision
 from weighmaster.core.detect.runtimes import of_image
 from weighmaster.core.detect.sink import Sink
 from weighmaster.core.detect.yamltree import parse_text
@@ -91,7 +92,7 @@ def _packages(application: dict[str, Json]) -> list[str]:
 def _process(application: dict[str, Json]) -> Process:
     found = process_of("ray-serve", {"env": at(application, "runtime_env", "env_vars")})
     if "trust_remote_code" in str(application)[:100_000]:
-        for key, value in _walk(application):
+        for _, key, value in _members(application):
             if key == "trust_remote_code" and value is not False and value != "false":
                 return Process(
                     runtime="ray-serve", remote_code=Setting.ON,
@@ -100,15 +101,15 @@ def _process(application: dict[str, Json]) -> Process:
     return found
 
 
-def _walk(tree: Json) -> list[tuple[str, Json]]:
-    """Every key and value of a tree, without recursion."""
-    found: list[tuple[str, Json]] = []
+def _members(tree: Json) -> list[tuple[dict[str, Json], str, Json]]:
+    """Every key and value of a tree with the mapping that has them, without recursion."""
+    found: list[tuple[dict[str, Json], str, Json]] = []
     stack = [tree]
     while stack and len(found) < MAX_NODES:
         value = stack.pop()
         if type(value) is dict:
             for key, inner in value.items():
-                found.append((key, inner))
+                found.append((value, key, inner))
                 if type(inner) in (dict, list):
                     stack.append(inner)
         elif type(value) is list:
@@ -119,25 +120,49 @@ def _walk(tree: Json) -> list[tuple[str, Json]]:
 def _models(application: dict[str, Json], sink: Sink, process: Process) -> None:
     """``model_loading_config`` and the engine's own options."""
     path = below(None, "spec", "serveConfigV2")
-    for key, value in _walk(application.get("args")):
+    drafts: set[int] = set()
+    for owner, key, value in _members(application.get("args")):
+        if id(owner) in drafts:
+            continue
         if key == "model_loading_config" and type(value) is dict:
             source = value.get("model_source")
             if type(source) is dict:
                 source = source.get("bucket_uri") or source.get("uri")
-            _add(text(source) or text(value.get("model_id")), Role.BASE, path, process, sink)
-            tokenizer = value.get("tokenizer_source")
-            _add(text(tokenizer), Role.TOKENIZER, path, process, sink)
+            engine = mapping(owner.get("engine_kwargs"))
+            base = _at(text(source) or text(value.get("model_id")), engine.get("revision"))
+            _add(base, Role.BASE, path, process, sink)
+            tokenizer = _at(text(value.get("tokenizer_source")), _tokenizer_revision(engine))
+            _add(tokenizer, Role.TOKENIZER, path, process, sink)
         elif key in ("tokenizer", "tokenizer_path"):
-            _add(text(value), Role.TOKENIZER, path, process, sink)
+            tokenizer = _at(text(value), _tokenizer_revision(owner))
+            _add(tokenizer, Role.TOKENIZER, path, process, sink)
         elif key == "speculative_config" and type(value) is dict:
-            _add(text(value.get("model")), Role.DRAFT, path, process, sink)
+            drafts.add(id(value))
+            draft = _at(text(value.get("model")), value.get("revision"))
+            _add(draft, Role.DRAFT, path, process, sink)
         elif key == "lora_config" and type(value) is dict:
-            _add(text(value.get("dynamic_lora_loading_path")), Role.ADAPTER, path, process, sink)
+            adapter = named(text(value.get("dynamic_lora_loading_path")))
+            _add(adapter, Role.ADAPTER, path, process, sink)
         elif (
             key in ("model", "model_name_or_path", "model_path", "hf_model_id")
             and type(value) is str
         ):
-            _add(value, Role.BASE, path, process, sink)
+            _add(named(value), Role.BASE, path, process, sink)
+
+
+def _tokenizer_revision(engine: dict[str, Json]) -> Json:
+    """The revision of a tokenizer: in vLLM it is the model's, unless it is given its own."""
+    return engine.get("tokenizer_revision") or engine.get("revision")
+
+
+def _at(value: str, revision: Json) -> ModelReference | None:
+    """A model source at the revision that the engine is told to load."""
+    reference = named(value)
+    spelt = text(revision)
+    if reference is None or not spelt or reference.scheme != "hf" or not reference.known:
+        return reference
+    found = at_revision(reference, spelt, "")
+    return found if references.is_revision(spelt) else references.unexpanded(found)
 
 
 def _variables(application: dict[str, Json], sink: Sink, process: Process) -> None:
@@ -155,13 +180,14 @@ def _variables(application: dict[str, Json], sink: Sink, process: Process) -> No
             ):
                 spelt = text(value)
                 if "/" in spelt or is_variable(spelt):
-                    _add(spelt, Role.BASE, path, process, sink)
+                    _add(named(spelt), Role.BASE, path, process, sink)
 
 
-def _add(value: str, role: Role, path: object, process: Process, sink: Sink) -> None:
-    reference = named(value)
+def _add(
+    reference: ModelReference | None, role: Role, path: Path, process: Process, sink: Sink
+) -> None:
     if reference is not None:
-        sink.add(reference, role, path, process, "Serve configuration")  # type: ignore[arg-type]
+        sink.add(reference, role, path, process, "Serve configuration")
 
 
 def named(value: str) -> ModelReference | None:

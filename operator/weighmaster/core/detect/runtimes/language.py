@@ -38,7 +38,9 @@ VLLM = Runtime(
     revisions={
         "revision": BASE,
         "tokenizer-revision": TOKENIZER,
+        "spec-revision": DRAFT,
     },
+    follows={TOKENIZER: BASE},
     switches=_SWITCHES,
     adapters=frozenset({"VLLM_ALLOW_RUNTIME_LORA_UPDATING"}),
     extra=("VLLM_ADDITIONAL_ARGS", "VLLM_EXTRA_ARGS", "EXTRA_ARGS", "VLLM_ARGS"),
@@ -53,6 +55,7 @@ SGLANG = Runtime(
     },
     lists={"lora-paths": ADAPTER},
     revisions={"revision": BASE, "speculative-draft-model-revision": DRAFT},
+    follows={TOKENIZER: BASE},
     positional=False,
     switches=_SWITCHES,
     adapters=frozenset({"enable-dynamic-lora-loading"}),
@@ -64,7 +67,8 @@ DYNAMO = Runtime(
     options={**VLLM.options, **SGLANG.options},
     lists={**VLLM.lists, **SGLANG.lists},
     documents=VLLM.documents,
-    revisions=VLLM.revisions,
+    revisions={**SGLANG.revisions, **VLLM.revisions},
+    follows=VLLM.follows,
     variables={"DYN_MODEL_PATH": BASE, "DYN_MODEL": BASE},
     switches=_SWITCHES,
     adapters=frozenset({"DYN_LORA_ENABLED", "VLLM_ALLOW_RUNTIME_LORA_UPDATING"}),
@@ -178,6 +182,7 @@ LMDEPLOY = Runtime(
     lists={"adapters": ADAPTER},
     positional=True,
     revisions={"revision": BASE},
+    follows={DRAFT: BASE, ADAPTER: BASE},
     switches=_SWITCHES,
 )
 
@@ -188,6 +193,7 @@ APHRODITE = Runtime(
     documents=VLLM.documents,
     positional=True,
     revisions=VLLM.revisions,
+    follows=VLLM.follows,
     switches=_SWITCHES,
 )
 

@@ -20,7 +20,8 @@ class Runtime(Struct, frozen=True, kw_only=True, eq=False):
     ``model``. ``variables``: environment variables whose value is a reference.
     ``positional``: the first word that is no option is a reference. ``subcommands``: words that
     must come first; others load nothing. ``revisions``: which role's reference an option or
-    variable pins. ``files``: options that name a file of the base reference's repository.
+    variable pins. ``follows``: roles that are loaded at another role's revision when they have none
+    of their own. ``files``: options that name a file of the base reference's repository.
     ``switches``: options without a value. ``bare``: what a value without a scheme is: a name on a
     ``hub``, a ``path``, or a name of the ``ollama`` library. ``absent``: what the container loads
     when it names nothing: ``unresolved``, ``default``, ``dynamic``, ``image`` or ``nothing``.
@@ -37,6 +38,7 @@ class Runtime(Struct, frozen=True, kw_only=True, eq=False):
     positional: bool = False
     subcommands: frozenset[str] = frozenset()
     revisions: Mapping[str, Role] = {}
+    follows: Mapping[Role, Role] = {}
     files: frozenset[str] = frozenset()
     switches: frozenset[str] = frozenset()
     remote_code: frozenset[str] = frozenset({"trust-remote-code"})
