@@ -77,6 +77,13 @@ def test_code_that_may_run_counts_at_its_own_revision() -> None:
     assert running == {("base", f"hf://a/b@{COMMIT}"), ("base", "hf://a/b@main")}
 
 
+def test_a_revision_that_is_none_leaves_unnamed_weights() -> None:
+    words = ("vllm", "serve", "a/b", "--revision", "..", "--code-revision", "main")
+    assert canonical(container(*words, "--trust-remote-code")) == {
+        ("base", "unresolved:path traversal in hf://a/b@..")
+    }
+
+
 def test_members_of_a_draft_configuration_may_be_options() -> None:
     words = ("vllm", "serve", "a/b", "--speculative-config.model", "c/d")
     made = container(*words, "--speculative-config.revision", COMMIT)

@@ -71,7 +71,9 @@ def beside(
 
     ``code`` is the revision of code that may run, and where it is given.
     """
-    read, repository = _MAKERS[base.scheme], base.location.partition("://")[2]
+    read, repository = _MAKERS.get(base.scheme), base.location.partition("://")[2]
+    if read is None:  # the revision makes no reference
+        return
     if Role.TOKENIZER in runtime.revisions.values():
         revision = revision_of(Role.TOKENIZER, runtime, given)
         if revision != base.revision:
