@@ -46,7 +46,10 @@ class _Hash(Protocol):
 
 
 def algorithms() -> frozenset[str]:
-    """The hash algorithms that files can be hashed with here, by their OMS names."""
+    """The hash algorithms that files can be hashed with here, by their OMS names.
+
+    BLAKE3 needs the extra ``weighmaster[blake3]``: no hub lists it, so admission never does.
+    """
     try:
         import blake3  # noqa: F401, PLC0415 - an optional package
     except ImportError:

@@ -5,6 +5,7 @@ refuses. It is a development dependency only.
 """
 
 import json
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,8 @@ from tests.signing.bundles import (
 )
 from tests.signing.chains import NOW, YEAR, Chain, Party, Request
 from tests.signing.models import refusal, verify, write_model
+from tests.unit.verify.test_command import run
+from weighmaster.cli.verify import NOT_VERIFIED
 from weighmaster.core.verify.authorities import certificate_authority, key_authority
 from weighmaster.core.verify.reasons import VerificationReason as R
 from weighmaster.core.verify.statement import Terms
@@ -105,6 +108,18 @@ def test_what_the_reference_hashes_otherwise_is_verified(signed: Signed, algorit
     signed.sign(hashing_algorithm=algorithm)
     assert signed.reference_accepts()
     assert signed.ours_accepts(algorithm)
+
+
+def test_what_needs_an_extra_says_which_where_it_is_not_installed(
+    signed: Signed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed.sign(hashing_algorithm="blake3")
+    monkeypatch.setitem(sys.modules, "blake3", None)
+    assert algorithms() == {"sha256", "blake2b"}
+    options = ("--key", signed.folder / "public.pem", "--signature", signed.signature)
+    outcome = run(signed.model, *options)
+    assert outcome.exit_code == NOT_VERIFIED
+    assert "pip install 'weighmaster[blake3]'" in " ".join(outcome.output.split())
 
 
 def test_what_the_reference_signs_with_blake2b_is_verified_though_not_by_itself(

@@ -6,36 +6,27 @@ verifies with a log key of the trust root, the entry is of exactly this payload,
 certificate, the certificate was valid at the time the log vouches for and is in a certificate log.
 A log that is trusted to promise and does not keep it goes unnoticed, as with cosign itself.
 https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md,
-https://github.com/sigstore/rekor/blob/main/types.md. Importing this imports ``sigstore``.
+https://github.com/sigstore/rekor/blob/main/types.md.
 """
 
 import base64
 import hashlib
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from msgspec import Struct
 
-# Private, and no way around: the public verifier takes bundles only. Should a release move these,
-# the import fails and nothing verifies.
-from sigstore._internal.sct import verify_sct
-from sigstore._internal.trust import KeyringPurpose
-from sigstore.errors import Error as SigstoreError
-from sigstore.models import TrustedRoot
-from sigstore_models.common.v1 import TimeRange
-
-from weighmaster.core.verify.authorities import KeylessAuthority, is_signing_key, public_der
-from weighmaster.core.verify.chains import Demand, find_path, load_certificate
+from weighmaster.core.verify.authorities import KeylessAuthority, is_signing_key
+from weighmaster.core.verify.chains import Demand, find_path
 from weighmaster.core.verify.cosign_legacy import (
     SimpleSignature,
     check_signature,
     read_certificates,
     signing_key,
 )
-from weighmaster.core.verify.keyless import _issuer, _subject
+from weighmaster.core.verify.identities import issuer_of, subject_of
 from weighmaster.core.verify.reasons import VerificationReason
 from weighmaster.core.verify.signing_keys import is_signed_by
 from weighmaster.core.verify.strict_json import (
@@ -46,6 +37,8 @@ from weighmaster.core.verify.strict_json import (
     parse_object,
     text_at,
 )
+from weighmaster.core.verify.transparency import LogKey, check_logged
+from weighmaster.core.verify.trust_root import TrustRoot
 from weighmaster.core.verify.wording import shown
 from weighmaster.errors import VerificationError
 
@@ -81,11 +74,11 @@ def verify_logged(signed: SimpleSignature, authority: KeylessAuthority) -> tuple
     if signed.log is None:
         raise _not_logged("the signature has no transparency log entry beside it")
     promise = _read(signed.log)
-    root = authority.trust_root.verifier._trusted_root  # noqa: SLF001 - see above
-    _check_promise(promise, root)
+    root = authority.trust_root
+    _check_promise(promise, root.logs)
     _check_entry(promise.body, signed, leaf)
     _check_certificate(leaf, promise.at, root)
-    subject, issuer = _subject(leaf), _issuer(leaf)
+    subject, issuer = subject_of(leaf), issuer_of(leaf)
     if issuer != authority.issuer or not authority.matches(subject):
         raise VerificationError(
             VerificationReason.WRONG_IDENTITY,
@@ -128,23 +121,18 @@ def _integer(payload: dict[str, object], key: str) -> int:
     return value
 
 
-def _check_promise(promise: _Promise, root: TrustedRoot) -> None:
+def _check_promise(promise: _Promise, logs: Iterable[LogKey]) -> None:
     """Raise VerificationError (NotLogged) unless a log of the trust root made the promise.
 
     At a time at which its key was in use, which ``sigstore`` leaves out.
     """
     problem = "the transparency log is none of the trust root"
-    for log in root._inner.tlogs:  # noqa: SLF001
-        public = log.public_key
-        try:
-            key = serialization.load_der_public_key(public.raw_bytes or b"")
-        except (ValueError, UnsupportedAlgorithm):
+    for log in logs:
+        if not is_signing_key(log.key) or log.id != promise.log:
             continue
-        if not is_signing_key(key) or hashlib.sha256(public_der(key)).digest() != promise.log:
-            continue
-        if not _contains(public.valid_for, promise.at):
+        if not log.in_use.contains(promise.at):
             problem = "the log's key was not in use when it says that it was signed"
-        elif is_signed_by(key, promise.signature, promise.signed):
+        elif is_signed_by(log.key, promise.signature, promise.signed):
             return
         else:
             problem = "the transparency log's promise does not verify: it was changed"
@@ -190,35 +178,18 @@ def _check_entry(body: bytes, signed: SimpleSignature, leaf: x509.Certificate) -
         raise _not_logged("the transparency log entry is of another certificate")
 
 
-def _check_certificate(leaf: x509.Certificate, at: datetime, root: TrustedRoot) -> None:
+def _check_certificate(leaf: x509.Certificate, at: datetime, root: TrustRoot) -> None:
     """Raise VerificationError unless Fulcio issued it, it was valid then, and it was logged."""
-    authorities = root._inner.certificate_authorities  # noqa: SLF001
     roots = tuple(
-        load_certificate(each.raw_bytes)
-        for authority in authorities
-        if _contains(authority.valid_for, at)
-        for each in authority.cert_chain.certificates
+        certificate
+        for issuers in root.issuers
+        if issuers.in_use.contains(at)
+        for certificate in issuers.certificates
     )
     path = find_path(leaf, (), Demand(roots, at, code_signing=True))
-    try:
-        verify_sct(leaf, path[1:], root.ct_keyring(KeyringPurpose.VERIFY))
-    except SigstoreError:
-        raise _not_logged(
-            "the certificate's timestamp does not verify: it was not logged"
-        ) from None
-    except Exception:  # noqa: BLE001 - on hostile input the library raises many builtin types
-        raise malformed("the certificate's timestamp is not well-formed") from None
-
-
-def _contains(period: TimeRange | None, at: datetime) -> bool:
-    """Whether a time is in a period, both ends included; one that is not said has no end."""
-    if period is None:
-        return True
-    return _aware(period.start) <= at and (period.end is None or at <= _aware(period.end))
-
-
-def _aware(time: datetime) -> datetime:
-    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    if len(path) < 2:
+        raise malformed("the signing certificate is one of the trust root's own")
+    check_logged(leaf, path[1], root.certificate_logs)
 
 
 def _not_logged(message: str) -> VerificationError:

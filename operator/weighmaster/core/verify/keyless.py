@@ -5,7 +5,6 @@ certificate after it verified, so that a refusal can say who it was.
 """
 
 from cryptography import x509
-from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes
 from sigstore.errors import CertValidationError
 from sigstore.errors import Error as SigstoreError
@@ -14,17 +13,13 @@ from sigstore.models import Bundle as SigstoreBundle
 from weighmaster.core.verify import dsse
 from weighmaster.core.verify.authorities import KeylessAuthority, is_signing_key
 from weighmaster.core.verify.bundle import IN_TOTO, Bundle
-from weighmaster.core.verify.chains import identities_of, load_certificate
+from weighmaster.core.verify.chains import load_certificate
+from weighmaster.core.verify.identities import issuer_of, subject_of
 from weighmaster.core.verify.reasons import VerificationReason
 from weighmaster.core.verify.signing_keys import is_signed_by
 from weighmaster.core.verify.strict_json import malformed
 from weighmaster.core.verify.wording import shown
 from weighmaster.errors import VerificationError
-
-# https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md
-_ISSUER_V1 = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1")
-_ISSUER_V2 = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.8")
-_OTHER_NAME = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.7")
 
 
 class _Anybody:
@@ -57,7 +52,7 @@ def verify_keyless(bundle: Bundle, authority: KeylessAuthority) -> tuple[str, st
             VerificationReason.NOT_LOGGED, "the bundle has no transparency log entry"
         )
     _verify_evidence(bundle, authority)
-    subject, issuer = _subject(leaf), _issuer(leaf)
+    subject, issuer = subject_of(leaf), issuer_of(leaf)
     if issuer != authority.issuer or not authority.matches(subject):
         raise VerificationError(
             VerificationReason.WRONG_IDENTITY,
@@ -88,49 +83,3 @@ def _verify_evidence(bundle: Bundle, authority: KeylessAuthority) -> None:
     same_certificate = parsed.signing_certificate == load_certificate(bundle.certificates[0])
     if kind != IN_TOTO or payload != bundle.payload or not same_certificate:
         raise malformed("the bundle reads differently to two parsers")
-
-
-def _subject(leaf: x509.Certificate) -> str:
-    """The one SAN of a Fulcio certificate; raises VerificationError when there is not one."""
-    names = identities_of(leaf) if _has_alternatives(leaf) else ()
-    if not names:
-        names = _other_names(leaf)
-    if len(names) != 1:
-        raise malformed("the signing certificate names nobody, or several")
-    return names[0]
-
-
-def _has_alternatives(leaf: x509.Certificate) -> bool:
-    return any(isinstance(each.value, x509.SubjectAlternativeName) for each in leaf.extensions)
-
-
-def _other_names(leaf: x509.Certificate) -> tuple[str, ...]:
-    """Usernames, which Fulcio writes as otherName."""
-    try:
-        value = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        return tuple(
-            asn1.decode_der(str, other.value)
-            for other in value.get_values_for_type(x509.OtherName)
-            if other.type_id == _OTHER_NAME
-        )
-    except (x509.ExtensionNotFound, ValueError):
-        return ()
-
-
-def _issuer(leaf: x509.Certificate) -> str:
-    """The OIDC issuer; both extensions for it must agree where both are there."""
-    found = set()
-    for extension in leaf.extensions:
-        value = extension.value
-        if not isinstance(value, x509.UnrecognizedExtension):
-            continue
-        try:
-            if extension.oid == _ISSUER_V1:
-                found.add(value.value.decode())
-            elif extension.oid == _ISSUER_V2:
-                found.add(asn1.decode_der(str, value.value))
-        except ValueError:
-            raise malformed("the issuer in the signing certificate is not a text") from None
-    if len(found) != 1:
-        raise malformed("the signing certificate names no issuer, or several")
-    return found.pop()

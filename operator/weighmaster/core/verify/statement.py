@@ -26,6 +26,11 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://model_signing/signature/v1.0"
 LEGACY_PREDICATE = "https://model_signing/Digests/v0.1"
 
+_WITH_EXTRA = (
+    "; `weighmaster verify` can verify its files, where the extra for it is installed: pip install"
+    " 'weighmaster[blake3]'"
+)
+
 DIGEST_LENGTHS = {"sha256": 64, "blake2b": 128, "blake3": 64}
 """Hash algorithms of the OMS registry and the length of their hex digests."""
 
@@ -90,8 +95,13 @@ def _manifest(predicate: dict[str, object], terms: Terms) -> tuple[Manifest, str
             ' signed by "files"'
         )
     algorithm = text_at(serialization, "hash_type", "the serialization")
-    if algorithm not in DIGEST_LENGTHS or algorithm not in terms.algorithms:
+    if algorithm not in DIGEST_LENGTHS:
         raise _unsupported(f"the model was signed over {shown(algorithm)} digests")
+    if algorithm not in terms.algorithms:
+        raise _unsupported(
+            f"the model was signed over {algorithm} digests, which no hub lists"
+            f"{_WITH_EXTRA if algorithm == 'blake3' else ''}"
+        )
     allow_symlinks = serialization.get("allow_symlinks")
     if not isinstance(allow_symlinks, bool):
         raise malformed("the serialization does not say whether links were allowed")
