@@ -228,4 +228,40 @@ MISTAKES: dict[str, tuple[str, Json, str]] = {
         "endPort needs a port",
     ),
     "a record about nothing": ("ModelRecord", {"reference": "llama"}, "should match"),
+    "a record of a claim that is nobody's": (
+        "ModelRecord",
+        {"reference": "pvc://models/llm", "asserted": {"license": "MIT"}},
+        "give a namespace for pvc and kserve-storage references",
+    ),
+    "a record of a bucket with a namespace": (
+        "ModelRecord",
+        {"reference": "s3://models/llm", "namespace": "bank"},
+        "and for no others",
+    ),
+    "a record with two signatures": (
+        "ModelRecord",
+        {
+            "reference": "hf://a/b",
+            "signature": {"inline": "{}", "configMapRef": {"name": "bundle"}},
+        },
+        "give exactly one of inline, secretRef and configMapRef",
+    ),
+    "a Secret elsewhere": (
+        "ModelRecord",
+        {"reference": "hf://a/b", "credentialsSecret": "../kube-system/secrets/admin"},
+        "should match",
+    ),
+    "assertions about no lineage": (
+        "ClusterModelPolicy",
+        with_rule(
+            {
+                "origin": {
+                    "publishers": {"allow": ["acme"]},
+                    "assurance": "Namespace",
+                    "assertions": "AnyReference",
+                }
+            }
+        ),
+        "they need lineage Include",
+    ),
 }

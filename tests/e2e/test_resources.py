@@ -53,6 +53,20 @@ def test_misspelt_field_is_rejected_by_kubectl(control_plane: ControlPlane) -> N
     assert 'unknown field "spec.enforcment"' in said
 
 
+def test_namespace_of_a_record_cannot_change(control_plane: ControlPlane) -> None:
+    record: Json = {
+        "apiVersion": "weighmaster.dev/v1alpha1",
+        "kind": "ModelRecord",
+        "metadata": {"name": "claimed"},
+        "spec": {"reference": "pvc://models/llm", "namespace": "bank"},
+    }
+    assert apply(control_plane, record)[0] == 0
+    record["spec"]["namespace"] = "evil"
+    code, said = apply(control_plane, record)
+    assert code != 0
+    assert "about one namespace's name" in said
+
+
 def test_reference_of_a_record_cannot_change(control_plane: ControlPlane) -> None:
     record: Json = {
         "apiVersion": "weighmaster.dev/v1alpha1",

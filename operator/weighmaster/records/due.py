@@ -51,6 +51,8 @@ def reason_to_work(
         return "new"
     if status.observed_generation != held.metadata.generation:
         return "new"
+    if status.state not in RETRY and status.supplied != supplied_digest(held.spec):
+        return "new"  # another version of ours reads what is supplied in another way
     if not is_gathered(held.reference):
         return None if _belongs(status, belonging) else "publisher"
     if status.state in RETRY and status.fetched_at is not None:

@@ -7,6 +7,7 @@ an error, never a failure and never a pass.
 
 from weighmaster.api.v1alpha1 import rules
 from weighmaster.api.v1alpha1.authority import Authority
+from weighmaster.api.v1alpha1.record import Basis
 from weighmaster.core.evaluate.records import (
     Record,
     authority_id,
@@ -30,13 +31,9 @@ def found(subject: Subject) -> Record | Verdict:
     """
     if subject.anonymous:
         return error(Reason.UNDECIDABLE, "cannot be judged, its weights are not named")
-    record, reference = subject.record, subject.use.reference
-    if not is_gathered(repository_of(reference) or reference):
-        return error(
-            Reason.EVIDENCE_NOT_AVAILABLE,
-            f"cannot be judged by evidence, none can be gathered for {reference.scheme}:"
-            " references",
-        )
+    if not fetchable(subject):
+        return nothing_fetched(subject)
+    record = subject.record
     if record is None:
         return error(Reason.EVIDENCE_NOT_AVAILABLE, "evidence not available yet", subject.key)
     if missing := record.missing(subject.now):
@@ -69,12 +66,78 @@ def evidence(subject: Subject) -> Record | Verdict:
 PROPOSED = "may be a pull request's, which anybody could write; name a commit of a branch"
 
 
-def stated(subject: Subject) -> Record | Verdict:
-    """The record of a use, for rules that believe what the repository's owner states in it."""
+def stated(subject: Subject, assertions: rules.AssertionScope) -> Record | Verdict:
+    """The record of a use, for rules that believe what the repository's owner states in it.
+
+    Where nothing can be fetched it is what people assert in a ModelRecord.
+    """
+    if not subject.anonymous and not fetchable(subject):
+        return _asserted(subject, assertions)
     record = evidence(subject)
     if isinstance(record, Record) and record.standing is not Standing.OWN:
         return error(Reason.EVIDENCE_NOT_AVAILABLE, PROPOSED)
     return record
+
+
+def _asserted(subject: Subject, assertions: rules.AssertionScope) -> Record | Verdict:
+    """The record of a use that nothing can be fetched of, if what people assert in it counts.
+
+    It is a statement about a name. Whoever runs the workload could make the name mean something
+    else, and whoever may write there what it leads to; the second is for the rule to accept.
+    """
+    record, reference = subject.record, subject.use.reference
+    if not reference.known:
+        return error(Reason.UNDECIDABLE, "cannot be judged, its weights are not named")
+    if record is None or not (record.asserted or record.missing(subject.now)):
+        return error(
+            Reason.EVIDENCE_NOT_AVAILABLE,
+            f"{_nothing_of(subject)}; who may write a ModelRecord of it can assert facts there",
+        )
+    if missing := record.missing(subject.now):
+        if record.awaited(subject.now):
+            return error(Reason.EVIDENCE_PENDING, f"{missing} ({see(record)})", subject.key)
+        return error(Reason.EVIDENCE_NOT_AVAILABLE, f"{missing} ({see(record)})")
+    if overrides := subject.use.process.origin_overrides:
+        return fail(
+            Reason.ORIGIN_OVERRIDDEN,
+            f"is fetched from elsewhere, so that what is asserted of its name ({see(record)}) says"
+            f" nothing of it: remove {few(overrides)}",
+        )
+    if not reference.pinned and assertions is rules.AssertionScope.PINNED_ONLY:
+        return fail(
+            Reason.MUTABLE_REFERENCE,
+            "can change after admission, and of such references the rule does not count what is"
+            f" asserted ({see(record)}); its assertions: AnyReference would",
+        )
+    return record
+
+
+def fetchable(subject: Subject) -> bool:
+    """Whether evidence about the reference can be gathered."""
+    reference = subject.use.reference
+    return is_gathered(repository_of(reference) or reference)
+
+
+def nothing_fetched(subject: Subject) -> Verdict:
+    """The verdict of rules about content where nothing of it can be fetched."""
+    return error(Reason.EVIDENCE_NOT_AVAILABLE, f"{_nothing_of(subject)}; {_instead(subject)}")
+
+
+def _nothing_of(subject: Subject) -> str:
+    scheme = subject.use.reference.scheme
+    return f"cannot be judged by evidence, none can be gathered for {scheme}: references"
+
+
+def _instead(subject: Subject) -> str:
+    """What people can have verified where nothing can be fetched."""
+    if subject.use.reference.scheme in ("nim", "aim"):
+        return "the image fetches its weights when it starts, so name them where it can be told to"
+    return "a content rule has the files verified before start"
+
+
+def by_whom(basis: Basis | None) -> str:
+    """A remark on a fact that is only asserted."""
+    return " (asserted)" if basis is Basis.ASSERTED else ""
 
 
 def signature_check(rule: rules.SignatureRule) -> Check:
@@ -147,7 +210,7 @@ def license_check(rule: rules.LicenseRule) -> Check:
     allow = AllowList(rule.allow)
 
     def check(subject: Subject) -> Verdict:
-        record = stated(subject)
+        record = stated(subject, rule.assertions)
         if isinstance(record, Verdict):
             return record
         terms = record.status.license
@@ -159,7 +222,9 @@ def license_check(rule: rules.LicenseRule) -> Check:
             )
         if not allow.permits(terms):
             return fail(
-                Reason.LICENSE_NOT_ALLOWED, f"is under {terms} (allowed: {few(rule.allow)})"
+                Reason.LICENSE_NOT_ALLOWED,
+                f"is under {terms}{by_whom(record.status.license_basis)} (allowed:"
+                f" {few(rule.allow)})",
             )
         return PASS
 

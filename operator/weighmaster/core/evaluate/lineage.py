@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from weighmaster.core.evaluate.evidence_checks import stated
+from weighmaster.api.v1alpha1.rules import AssertionScope
+from weighmaster.core.evaluate.evidence_checks import fetchable, stated
 from weighmaster.core.evaluate.records import Record, read_reference
 from weighmaster.core.evaluate.subject import Subject
 from weighmaster.core.evaluate.verdict import Verdict, error, fail
@@ -19,13 +20,15 @@ Assure = Callable[[Subject, Record], Verdict | None]
 """A rule's opinion of one model by what is known of it, None for no objection."""
 
 
-def lineage_verdict(subject: Subject, judge: Judge, assure: Assure) -> Verdict | None:
+def lineage_verdict(
+    subject: Subject, judge: Judge, assure: Assure, assertions: AssertionScope
+) -> Verdict | None:
     """The first failure of an ancestor, else the first open question; None when there is neither.
 
     A model that two others were made from, or a circle, is looked at once. Evidence about an
     ancestor is about what it is now: cards name no commits, and what it was then nobody knows.
     """
-    own = stated(subject)
+    own = stated(subject, assertions)
     if isinstance(own, Verdict):
         return own
     key = subject.key
@@ -52,7 +55,7 @@ def lineage_verdict(subject: Subject, judge: Judge, assure: Assure) -> Verdict |
                 )
             if ancestor.anonymous:
                 return fail(Reason.LINEAGE_UNKNOWN, f"was made from {name}, which names no model")
-            objection = _of_ancestor(ancestor, judge, assure) or _missing(ancestor, name, key)
+            objection = _of_ancestor(ancestor, judge, assure) or _missing(ancestor, assertions, key)
             if objection is None:
                 waiting += filter(None, [ancestor.record])
             elif objection.outcome is Outcome.FAIL:
@@ -83,9 +86,15 @@ def _of_ancestor(ancestor: Subject, judge: Judge, assure: Assure) -> Verdict | N
     )
 
 
-def _missing(ancestor: Subject, name: str, descendant: str) -> Verdict | None:
+def _missing(ancestor: Subject, assertions: AssertionScope, descendant: str) -> Verdict | None:
     """The open question that an ancestor is of which nothing is known; None where something is."""
-    record = ancestor.record
+    record, name = ancestor.record, ancestor.key
+    if not fetchable(ancestor):
+        asserted = stated(ancestor, assertions)
+        if isinstance(asserted, Record):
+            return None
+        message = f"was made from {name}, which {asserted.message}"
+        return Verdict(asserted.outcome, asserted.reason, message, asserted.awaits)
     if record is None:  # the controller makes one, since there is one of what was made from it
         return error(
             Reason.EVIDENCE_PENDING,

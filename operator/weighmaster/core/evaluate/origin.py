@@ -13,6 +13,7 @@ from weighmaster.api.v1alpha1 import rules
 from weighmaster.core.evaluate.evidence_checks import (
     evidence,
     found,
+    nothing_fetched,
     publisher_ids,
     see,
     verifying,
@@ -54,6 +55,7 @@ class _Origin:
         self._selector = Selector(rule.publisher_selector) if rule.publisher_selector else None
         self._signed = rule.assurance is rules.Assurance.SIGNATURE
         self._lineage = rule.lineage is rules.Lineage.INCLUDE
+        self._assertions = rule.assertions
         # A rule that only denies publishers lets strangers through: it need not know who wrote it.
         self._believes_names = bool(self._lists.allow or self._selector or rule.jurisdictions)
 
@@ -67,8 +69,12 @@ class _Origin:
         if not _fails(objections):
             objections.append(self._assure(subject))
         if self._lineage and not _fails(objections):
-            objections.append(lineage_verdict(subject, self._judge, self._assure_ancestor))
+            objections.append(self._of_lineage(subject))
         return _strictest(objections)
+
+    def _of_lineage(self, subject: Subject) -> Verdict | None:
+        """To the models that it was made from."""
+        return lineage_verdict(subject, self._judge, self._assure_ancestor, self._assertions)
 
     def _judge(self, subject: Subject) -> Verdict | None:
         """To one model by its namespace."""
@@ -105,7 +111,7 @@ class _Origin:
     def _assure_ancestor(self, subject: Subject, record: Record) -> Verdict | None:
         """To believing the name of an ancestor, by what is there now under it."""
         if self._signed:
-            return _signed(record, subject)
+            return nothing_fetched(subject) if record.asserted else _signed(record, subject)
         return _placed(record) if self._believes_names else None
 
 

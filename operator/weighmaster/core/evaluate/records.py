@@ -136,8 +136,9 @@ def read_record(stored: Mapping[str, Any]) -> Record:
             problem = "what people supply has changed since, and is being looked at"
         case EvidenceState.RESOLVED if status.resolved:
             problem = _contradiction(reference, status.resolved)
-        case EvidenceState.ASSERTED if not is_gathered(reference):
-            problem = None
+        case EvidenceState.ASSERTED:
+            told = "the record has nothing but assertions, where something can be fetched"
+            problem = told if is_gathered(reference) else None
         case EvidenceState.FAILED | EvidenceState.UNAVAILABLE:
             problem = (
                 status.failures[0].message if status.failures else "nothing could be found out"
