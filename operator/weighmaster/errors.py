@@ -77,13 +77,15 @@ class LeaseLostError(ClusterError):
 class VerificationError(WeighmasterError):
     """A signature, or the weights under it, failed verification.
 
-    ``reason`` is a ``weighmaster.core.verify.reasons.VerificationReason``, which says what to do.
+    ``reason`` is a ``weighmaster.core.verify.reasons.VerificationReason``, which says what to do;
+    ``files`` are the names of the first files that it is about, where it is about files.
     """
 
-    def __init__(self, reason: StrEnum, message: str) -> None:
+    def __init__(self, reason: StrEnum, message: str, files: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.files = files
 
 
 class SettingsError(WeighmasterError):

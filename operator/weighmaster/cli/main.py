@@ -16,6 +16,7 @@ COMMANDS = {
     "explain": "Show how a decision comes about, rule by rule.",
     "inspect": "Gather evidence about a model and show it.",
     "verify": "Verify the signature of a model on disk.",
+    "verify-mounted": "Verify mounted weights before their server starts.",
     "webhook": "Serve admission over HTTPS.",
 }
 
@@ -34,7 +35,9 @@ class LazyGroup(click.Group):
         """The command of a name, imported now."""
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"weighmaster.cli.{name}"), name)
+        attribute = name.replace("-", "_")
+        module = importlib.import_module(f"weighmaster.cli.{attribute}")
+        command: click.Command = getattr(module, attribute)
         return command
 
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:

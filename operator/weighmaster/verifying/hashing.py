@@ -20,7 +20,7 @@ from weighmaster.core.verify.compare import File
 from weighmaster.core.verify.reasons import VerificationReason
 from weighmaster.core.verify.wording import shown
 from weighmaster.errors import VerificationError
-from weighmaster.verifying.tree import TreeFile
+from weighmaster.verifying.tree import TreeFile, stamp
 
 BUFFER_BYTES = 1024 * 1024
 MAX_THREADS = 64
@@ -136,26 +136,22 @@ def _hash_file(
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with open(os.open(file.path, flags), "rb", buffering=0) as source:  # noqa: PTH123
             before = os.fstat(source.fileno())
-            if not stat.S_ISREG(before.st_mode) or before.st_size != file.size:
-                raise _changed(file)
+            if not stat.S_ISREG(before.st_mode) or stamp(before) != file.stamp:
+                raise changed(file.name)
             while (count := source.readinto(buffer)) and not stop.is_set():
                 hasher.update(buffer[:count])
                 report(count)
             after = os.fstat(source.fileno())
     except OSError:
         raise VerificationError(
-            VerificationReason.UNREADABLE, f"{shown(file.name)} cannot be read"
+            VerificationReason.UNREADABLE, f"{shown(file.name)} cannot be read", (file.name,)
         ) from None
-    if _identity(before) != _identity(after):
-        raise _changed(file)
+    if stamp(after) != file.stamp:
+        raise changed(file.name)
     return hasher.hexdigest()
 
 
-def _identity(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _changed(file: TreeFile) -> VerificationError:
-    return VerificationError(
-        VerificationReason.CHANGED_WHILE_READING, f"{shown(file.name)} changed while it was read"
-    )
+def changed(name: str) -> VerificationError:
+    """The failure of a file that is not what it was when it was first looked at."""
+    message = f"{shown(name)} changed while it was read"
+    return VerificationError(VerificationReason.CHANGED_WHILE_READING, message, (name,))

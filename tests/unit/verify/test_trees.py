@@ -22,7 +22,7 @@ from weighmaster.verifying.hashing import (
     hash_files,
     processors,
 )
-from weighmaster.verifying.tree import Links, TreeFile, walk
+from weighmaster.verifying.tree import Links, Stamp, TreeFile, walk
 
 
 @pytest.fixture
@@ -172,7 +172,10 @@ def test_a_file_written_to_while_it_is_read_is_refused(tmp_path: Path) -> None:
 def test_the_first_failure_ends_all_threads(tmp_path: Path) -> None:
     for index in range(50):
         (tmp_path / f"{index}").write_bytes(bytes(BUFFER_BYTES))
-    files = [*walk(tmp_path), TreeFile("gone", tmp_path / "gone", 10**9, symlink=False)]
+    files = [
+        *walk(tmp_path),
+        TreeFile("gone", tmp_path / "gone", Stamp(10**9, 0, 0), symlink=False),
+    ]
     before = threading.active_count()
     assert reason(lambda: hash_files(files, hashing=Hashing(4))) is R.UNREADABLE
     for thread in threading.enumerate():
@@ -185,7 +188,7 @@ def test_a_failure_ends_the_reading_of_a_large_file_too(tmp_path: Path) -> None:
     size = 64 * BUFFER_BYTES
     with (tmp_path / "large").open("wb") as file:
         file.truncate(size)
-    gone = TreeFile("gone", tmp_path / "gone", size - 1, symlink=False)
+    gone = TreeFile("gone", tmp_path / "gone", Stamp(size - 1, 0, 0), symlink=False)
     counts: list[int] = []
 
     def slow(count: int, _total: int) -> None:

@@ -84,11 +84,13 @@ UNSIGNED_DIRECTORIES = {
     ".git": _REPOSITORY,
     ".github": _REPOSITORY,
     ".cache/huggingface": _BOOKKEEPING,
+    ".cache/huggingface/trees": frozenset({FileClass.CONFIGURATION}),
 }
 """Folders that may be left unsigned, and which classes of file in them.
 
 The first two are the defaults of OMS section 6.2; workflows in them are YAML, which no model server
-reads from there. The third is what ``hf download --local-dir`` leaves behind.
+reads from there. The others are what ``hf download --local-dir`` leaves behind: locks and metadata
+of each file, and since 2.0 listings of commits in JSON, which only the hub's client reads.
 """
 
 UNSIGNED_FILES = frozenset({".git", ".gitattributes", ".gitignore", ".gitmodules"})

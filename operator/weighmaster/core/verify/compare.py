@@ -8,7 +8,7 @@ from weighmaster.api.v1alpha1.rules import Coverage
 from weighmaster.core.verify.classes import FileClass, classify, may_be_unsigned
 from weighmaster.core.verify.manifest import Manifest
 from weighmaster.core.verify.reasons import VerificationReason
-from weighmaster.core.verify.wording import listed
+from weighmaster.core.verify.wording import MAX_NAMES, listed
 from weighmaster.errors import VerificationError
 
 
@@ -101,7 +101,8 @@ def _check_extra(extra: Collection[str], manifest: Manifest, coverage: Coverage)
 
 def _refuse(names: Collection[str], reason: VerificationReason, what: str) -> None:
     if names:
-        raise VerificationError(reason, f"{len(names)} files {what}: {listed(names)}")
+        first = tuple(sorted(names)[:MAX_NAMES])
+        raise VerificationError(reason, f"{len(names)} files {what}: {listed(names)}", first)
 
 
 def _is_known(file: File, manifest: Manifest) -> bool:

@@ -27,17 +27,27 @@ MAX_BUNDLES = 16
 class Requirement(Struct, frozen=True, kw_only=True):
     """Who must have signed: ``threshold`` of ``authorities``, each counted once.
 
-    Raises AuthorityError when it could never be met, or would be met by nothing.
+    ``groups`` gives each authority a number, and those with the same count once together; without
+    it each has its own. Raises AuthorityError when it could never be met, or would be met by
+    nothing.
     """
 
     authorities: tuple[Authority, ...]
     threshold: int = 1
     terms: Terms = Terms()
+    groups: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """An empty list of authorities must fail, not pass."""
-        if not 1 <= self.threshold <= len(self.authorities):
+        if self.groups and len(self.groups) != len(self.authorities):
+            raise AuthorityError("not every authority is in a group")
+        count = len(set(self.groups)) if self.groups else len(self.authorities)
+        if not 1 <= self.threshold <= count:
             raise AuthorityError("the threshold must be between 1 and the number of authorities")
+
+    def group(self, index: int) -> int:
+        """As whom an authority counts."""
+        return self.groups[index] if self.groups else index
 
 
 class SignedManifest(Struct, frozen=True):
@@ -156,7 +166,7 @@ def _verify_bundle(
         except VerificationError as error:
             failures.append(error)
             continue
-        signatures.append(_Signature(index, signer))
+        signatures.append(_Signature(requirement.group(index), signer))
     if signatures:
         return parse_statement(bundle.payload, terms), signatures
     raise min(failures, key=_distance)
