@@ -18,9 +18,14 @@ from tests.signing.cosign import SUITES, Cosign, CosignUnavailableError
 from weighmaster.api.v1alpha1.record import AuthorityResult, ModelRecordSpec, SignatureMethod
 from weighmaster.api.v1alpha1.rules import Coverage
 from weighmaster.core import references
-from weighmaster.core.assess import Belonging, KnownAuthority, Supplied, assess
+from weighmaster.core.assess import Belonging, Supplied, assess
 from weighmaster.core.evidence import Evidence, SignatureKind
-from weighmaster.core.verify.authorities import Authority, certificate_authority, key_authority
+from weighmaster.core.verify.authorities import (
+    Authority,
+    KnownAuthority,
+    certificate_authority,
+    key_authority,
+)
 from weighmaster.core.verify.reasons import VerificationReason as R
 from weighmaster.gather import Gatherer, GatherSettings
 

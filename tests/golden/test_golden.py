@@ -93,6 +93,24 @@ def test_removing_evidence_never_loosens_a_decision(loaded: Loaded) -> None:
 
 
 @every_case
+def test_forgetting_what_was_looked_for_never_loosens_a_decision(loaded: Loaded) -> None:
+    """Neither a signature nor an attestation, whether it was found or not."""
+    snapshot = loaded.snapshot()
+    if any(policy.on_unknown < policy.action for policy in snapshot.policies):
+        return
+    decided = action_of(loaded.review(snapshot))
+    for record in loaded.resources:
+        status = record.get("status") or {}
+        for part in ("authorities", "attestations"):
+            for entry in status.get(part, ()):
+                rest = [each for each in status[part] if each is not entry]
+                without = {**record, "status": {**status, part: rest}}
+                resources = tuple(without if r is record else r for r in loaded.resources)
+                forgetful = Loaded(id=loaded.id, case=loaded.case, resources=resources)
+                assert action_of(forgetful.review()) >= decided
+
+
+@every_case
 def test_forgetting_the_labels_of_namespaces_never_loosens_a_decision(loaded: Loaded) -> None:
     without = Loaded(
         id=loaded.id,

@@ -204,8 +204,8 @@ def legacy(
     signature = key.sign(payload, ec.ECDSA(algorithm or hashes.SHA256()))
     found = {SIGNATURE: b64(signature)}
     if chain:
-        found[f"{PREFIX}certificate"] = _pem(chain[:1])
-        found[f"{PREFIX}chain"] = _pem(chain[1:])
+        found[f"{PREFIX}certificate"] = pem_of(chain[:1])
+        found[f"{PREFIX}chain"] = pem_of(chain[1:])
     found |= {f"{PREFIX}{name}": value for name, value in notes.items()}
     return simple(payload, found)
 
@@ -229,7 +229,7 @@ def entry_body(payload: bytes, signature: str, certificate: x509.Certificate) ->
             "data": {"hash": {"algorithm": "sha256", "value": hashlib.sha256(payload).hexdigest()}},
             "signature": {
                 "content": signature,
-                "publicKey": {"content": b64(_pem([certificate]).encode())},
+                "publicKey": {"content": b64(pem_of([certificate]).encode())},
             },
         },
     }
@@ -319,7 +319,8 @@ def refusal(
     return VerificationReason(caught.value.reason)
 
 
-def _pem(certificates: list[x509.Certificate]) -> str:
+def pem_of(certificates: list[x509.Certificate]) -> str:
+    """Certificates in PEM, one after the other."""
     return "".join(each.public_bytes(serialization.Encoding.PEM).decode() for each in certificates)
 
 

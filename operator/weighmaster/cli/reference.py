@@ -8,7 +8,9 @@ import click
 from weighmaster.api import GROUP
 from weighmaster.api.schema import custom_resource_definition
 from weighmaster.api.v1alpha1 import API_VERSION, RESOURCES
+from weighmaster.api.v1alpha1.record import MAX_PREDICATE
 from weighmaster.core.evaluate import expressions
+from weighmaster.core.evaluate.cel_source import MAX_COMPREHENSIONS, MAX_ITEMS
 from weighmaster.core.reasons import EXPLANATIONS
 
 JsonObject = dict[str, Any]
@@ -51,6 +53,18 @@ def reasons_page() -> str:
     return f"{_NOTICE}\n# Reason codes\n\n{table}\n"
 
 
+_PREDICATE = (
+    "The `expression` of an `attestation` rule reads `predicate`, what an attestation says: JSON of"
+    f" at most {MAX_PREDICATE // 1024} KiB, whatever its type prescribes. Objects are maps, arrays"
+    " are lists, numbers without a fraction are integers where 64 bits hold them. It must be true"
+    " for every statement of the rule's authorities. A member that is not there is an error, unless"
+    " `has(predicate.member)` asks for it. Comprehensions over large predicates may be refused as"
+    " too costly: `exists` and `all` over a member that is named cost least; `map`, `filter`, and"
+    " reading `predicate` again within a comprehension cost most. `true` by itself asks only that"
+    " there is an attestation, of whatever size."
+)
+
+
 def expressions_page() -> str:
     """The reference of what a CEL expression may read, in Markdown."""
     parts = [
@@ -58,9 +72,9 @@ def expressions_page() -> str:
         "# CEL expressions",
         (
             "An `expression` rule reads `model`, one model use, and `workload`, the object that"
-            f" uses it. At most {expressions.MAX_COMPREHENSIONS} comprehensions (`all`, `exists`,"
+            f" uses it. At most {MAX_COMPREHENSIONS} comprehensions (`all`, `exists`,"
             f" `exists_one`, `map`, `filter`) may stand in one expression, and lists and maps of"
-            f" more than {expressions.MAX_ITEMS} members make it an error; `onUnknown` then"
+            f" more than {MAX_ITEMS} members make it an error; `onUnknown` then"
             " decides."
         ),
     ]
@@ -75,6 +89,7 @@ def expressions_page() -> str:
             f"| `{variable}.{name}` | {kind} | {text} |" for name, (kind, text) in fields.items()
         ]
         parts += [f"## {title}", "| field | type | meaning |\n|---|---|---|\n" + "\n".join(rows)]
+    parts += ["## predicate", _PREDICATE]
     return "\n\n".join(parts) + "\n"
 
 

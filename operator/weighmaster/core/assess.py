@@ -24,18 +24,20 @@ from weighmaster.api.v1alpha1.record import (
     SignatureMethod,
 )
 from weighmaster.api.v1alpha1.rules import Coverage
+from weighmaster.core.attestations import Demand, attestation_results
 from weighmaster.core.evaluate.records import HIDING, PROPOSED, supplied_digest
 from weighmaster.core.evidence import (
     UNPLACED,
     Evidence,
     GapReason,
     SignatureBundle,
+    SignatureKind,
     Unavailable,
     UnavailableReason,
     content_digest,
 )
 from weighmaster.core.values import ModelReference
-from weighmaster.core.verify.authorities import Authority
+from weighmaster.core.verify.authorities import Authority, KnownAuthority
 from weighmaster.core.verify.compare import File, Scope
 from weighmaster.core.verify.cosign import split_material, verify_cosign
 from weighmaster.core.verify.model import Requirement, verify_model
@@ -71,18 +73,6 @@ _LINEAGE_GAPS = (
 )
 
 
-class KnownAuthority(Struct, frozen=True):
-    """An authority as records know it. ``problem`` says why its key material cannot be used.
-
-    ``material`` is a digest of the Secrets and ConfigMaps that its key material was read from.
-    """
-
-    id: str
-    authority: Authority | None = None
-    problem: str | None = None
-    material: str = ""
-
-
 class Belonging(Struct, frozen=True):
     """Whose namespace a reference lies in, for people."""
 
@@ -107,11 +97,12 @@ def assess(
     authorities: Sequence[KnownAuthority],
     belonging: Belonging,
     now: datetime,
+    demands: Sequence[Demand] = (),
 ) -> ModelRecordStatus:
     """The status of a record whose reference could be resolved.
 
     What people assert only fills in what could not be fetched. ``now`` is when certificates must
-    be valid.
+    be valid, ``demands`` what policies want attested.
     """
     spec = supplied.spec
     license_, license_basis = _license(evidence, spec.asserted)
@@ -144,6 +135,7 @@ def assess(
         ],
         signed_by=signer,
         authorities=results,
+        attestations=attestation_results(evidence, demands, _supplied(supplied), now),
         failures=_failures(evidence, supplied.unread),
         supplied=supplied_digest(spec),
         fetched_at=_time(evidence.fetched_at),
@@ -219,13 +211,20 @@ def _found(evidence: Evidence, supplied: Supplied) -> _Signatures:
     """The signatures that were gathered, and the one that people supply."""
     digest = evidence.resolved.rpartition("@")[2]
     attached, of_files = split_material(evidence.signatures, digest)
-    bundles = [each.content for each in of_files]
-    given = supplied.spec.signature
-    if given is not None and given.inline is not None:
-        bundles.append(given.inline.encode())
-    if supplied.bundle is not None:
-        bundles.append(supplied.bundle)
+    bundles = [each.content for each in (*of_files, *_supplied(supplied))]
     return _Signatures(digest, tuple(attached), tuple(bundles), supplied.unread)
+
+
+def _supplied(supplied: Supplied) -> list[SignatureBundle]:
+    """The bundles that people supply."""
+    given = supplied.spec.signature
+    contents = [given.inline.encode()] if given is not None and given.inline is not None else []
+    if supplied.bundle is not None:
+        contents.append(supplied.bundle)
+    return [
+        SignatureBundle(kind=SignatureKind.BUNDLE, content=content, source="spec.signature")
+        for content in contents
+    ]
 
 
 def _result(

@@ -24,6 +24,8 @@ class Reason(StrEnum):
     EXPRESSION_FALSE = "ExpressionFalse"
     MUTABLE_REFERENCE = "MutableReference"
     NOT_SIGNED = "NotSigned"
+    NOT_ATTESTED = "NotAttested"
+    PREDICATE_FALSE = "PredicateFalse"
     LICENSE_NOT_ALLOWED = "LicenseNotAllowed"
     LINEAGE_UNKNOWN = "LineageUnknown"
 
@@ -35,6 +37,7 @@ class Reason(StrEnum):
     FORMAT_UNKNOWN = "FormatUnknown"
     SETTING_UNKNOWN = "SettingUnknown"
     EXPRESSION_ERROR = "ExpressionError"
+    PREDICATE_NOT_READ = "PredicateNotRead"
     POLICY_UNUSABLE = "PolicyUnusable"
 
     SANDBOX_UNAVAILABLE = "SandboxUnavailable"
@@ -95,6 +98,16 @@ EXPLANATIONS: dict[Reason, str] = {
         "No signature by an authority of the rule holds for the model's files. The message says"
         " what was found instead; the ModelRecord has every authority that was looked for."
     ),
+    Reason.NOT_ATTESTED: (
+        "No authority of the rule has attested this of the model, or of this very content. The"
+        " message says what was found instead: somebody else's attestation, one of another model,"
+        " one of only a part of the files."
+    ),
+    Reason.PREDICATE_FALSE: (
+        "An authority of the rule has attested the model, and what it says is not what the rule's"
+        " expression asks for. Every statement of the rule's authorities counts, so an older one"
+        " that says something better does not help: have it attested anew."
+    ),
     Reason.LICENSE_NOT_ALLOWED: (
         "The model's licence is not among those that the rule allows, or it states none."
     ),
@@ -132,6 +145,11 @@ EXPLANATIONS: dict[Reason, str] = {
     ),
     Reason.EXPRESSION_ERROR: (
         "The rule's CEL expression failed for this model use. `onUnknown` decides."
+    ),
+    Reason.PREDICATE_NOT_READ: (
+        "An authority of the rule has attested the model, but what it says is too large for a"
+        " ModelRecord, or no JSON that can be relied on. `onUnknown` decides. A rule whose"
+        " expression is `true` does not look at it."
     ),
     Reason.POLICY_UNUSABLE: (
         "This version of Weighmaster cannot use the stored policy, so it fails for everything the"

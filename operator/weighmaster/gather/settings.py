@@ -47,8 +47,11 @@ class Caps(Struct, frozen=True, kw_only=True):
     """All weight files' headers together."""
     probed_files: int = 512
     """Number of files whose content is looked at."""
-    signatures: int = 16
+    signatures: int = 64
+    """Number of signatures and attestations."""
     signature: int = 4 * MIB
+    signature_bytes: int = 16 * MIB
+    """All of them together."""
     layers: int = 2_048
     manifests: int = 16
     """Number of manifests of one index that are looked into."""

@@ -53,6 +53,7 @@ class _Search:
         self._registry = registry
         self._digest = digest
         self._caps = caps
+        self._read = 0
 
     async def referrers(self) -> list[Descriptor]:
         """Descriptors of what refers to the digest and may be a signature."""
@@ -130,9 +131,15 @@ class _Search:
         annotations: tuple[tuple[str, str], ...],
     ) -> None:
         size = descriptor.size + sum(len(key) + len(value) for key, value in annotations)
-        if len(self.found) >= self._caps.signatures or size > self._caps.signature:
+        caps, total = self._caps, self._read + size
+        if (
+            len(self.found) >= caps.signatures
+            or size > caps.signature
+            or (total > caps.signature_bytes)
+        ):
             self._skip(f"{source}: too many or too large")
             return
+        self._read = total
         try:
             content = await self._registry.blob(descriptor, self._caps.signature)
         except GatherError as error:

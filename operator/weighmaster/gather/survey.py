@@ -16,6 +16,7 @@ from weighmaster.core.content.configs import ConfigFacts, read_config
 from weighmaster.core.content.filenames import FilePurpose, format_by_name, purpose_of
 from weighmaster.core.content.magic import Examined, examine
 from weighmaster.core.content.reading import run
+from weighmaster.core.content.signature_files import material_in
 from weighmaster.core.content.summary import (
     Examination,
     complete_card,
@@ -31,7 +32,6 @@ from weighmaster.core.evidence import (
     Gap,
     GapReason,
     SignatureBundle,
-    SignatureKind,
     UnavailableReason,
 )
 from weighmaster.errors import GatherError
@@ -111,6 +111,9 @@ async def survey(entries: Sequence[Entry], store: Store, caps: Caps) -> Survey:
     looked = _to_probe(entries, {entry.name for entry in chosen}, caps)
     found, probes = await _all(chosen, looked, store, caps)
     files = tuple(_file_fact(entry, found.get(entry.name)) for entry in entries)
+    signatures = _signatures(found)
+    if len(signatures) > caps.signatures:
+        gaps.append(Gap(GapReason.SIGNATURE_NOT_READ, signatures[caps.signatures].source[:256]))
     unknown = [file.name for file in files if file.sha256 is None]
     if unknown:
         gaps.append(Gap(GapReason.DIGEST_UNKNOWN, listed(unknown)))
@@ -122,7 +125,7 @@ async def survey(entries: Sequence[Entry], store: Store, caps: Caps) -> Survey:
     card, header_gaps = complete_card(card, examinations)
     return Survey(
         files=files,
-        signatures=_signatures(found),
+        signatures=signatures[: caps.signatures],
         card=card,
         content=content,
         gaps=merge_gaps([*gaps, *read_gaps, *content_gaps, *header_gaps]),
@@ -159,13 +162,15 @@ def _choose(entries: Sequence[Entry], caps: Caps) -> tuple[list[Entry], list[Gap
     wanted.sort(key=lambda entry: (_URGENT[purpose_of(entry.name)], entry.size))
     chosen: list[Entry] = []
     gaps: list[Gap] = []
-    total = signatures = 0
+    total = signatures = signature_bytes = 0
     for entry in wanted:
         purpose = purpose_of(entry.name)
         is_signature = purpose is FilePurpose.SIGNATURE
         largest = caps.signature if is_signature else caps.fetched_file
         fits = entry.size <= largest and total + entry.size <= caps.fetched_bytes
-        if is_signature and signatures >= caps.signatures:
+        if is_signature and (
+            signatures >= caps.signatures or signature_bytes + entry.size > caps.signature_bytes
+        ):
             fits = False
         if not fits or len(chosen) >= caps.fetched_files:
             if is_signature:
@@ -176,6 +181,7 @@ def _choose(entries: Sequence[Entry], caps: Caps) -> tuple[list[Entry], list[Gap
         chosen.append(entry)
         total += entry.size
         signatures += is_signature
+        signature_bytes += entry.size if is_signature else 0
     return chosen, gaps
 
 
@@ -247,17 +253,11 @@ def _examined(
 
 def _signatures(found: Mapping[str, _Found]) -> tuple[SignatureBundle, ...]:
     return tuple(
-        SignatureBundle(kind=kind_of(name, file.signature), content=file.signature, source=name)
+        material
         for name, file in sorted(found.items())
         if file.signature is not None
+        for material in material_in(name, file.signature)
     )
-
-
-def kind_of(name: str, content: bytes) -> SignatureKind:
-    """A sigstore bundle is a JSON object with a media type; anything else is some signature."""
-    looks = content.lstrip()[:1] == b"{" and b"vnd.dev.sigstore.bundle" in content[: 64 * 1024]
-    named = name.lower().endswith((".sigstore", ".sigstore.json")) or name == "model.sig"
-    return SignatureKind.BUNDLE if looks or named else SignatureKind.DETACHED
 
 
 def _documents(

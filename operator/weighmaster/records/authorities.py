@@ -1,4 +1,8 @@
-"""Every authority that any policy or publisher names, with its key material resolved."""
+"""Every authority that any policy or publisher names, with its key material resolved.
+
+Signatures are looked for of all that signature rules and publishers name, attestations of those
+that attestation rules name.
+"""
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
@@ -10,11 +14,14 @@ from msgspec import Struct
 from weighmaster.api.v1alpha1 import ModelPolicy
 from weighmaster.api.v1alpha1.authority import ExtendedKeyUsage, Identity, ObjectKeyRef, PemSource
 from weighmaster.api.v1alpha1.publisher import ModelPublisherSpec
-from weighmaster.core.assess import MAX_AUTHORITIES, KnownAuthority
+from weighmaster.api.v1alpha1.rules import Rule
+from weighmaster.core.assess import MAX_AUTHORITIES
+from weighmaster.core.attestations import MAX_DEMANDS
 from weighmaster.core.evaluate.policies import read_spec
 from weighmaster.core.evaluate.records import authority_id
 from weighmaster.core.verify.authorities import (
     Authority,
+    KnownAuthority,
     certificate_authority,
     key_authority,
     keyless_authority,
@@ -32,6 +39,13 @@ class Named(Struct, frozen=True):
 
     id: str
     identity: Identity
+
+
+class Demanded(Struct, frozen=True):
+    """An attestation that a policy asks for: of what type, and by whom."""
+
+    predicate_type: str
+    by: Named
 
 
 def named_identities(policies: Iterable[Stored], publishers: Iterable[Stored]) -> list[Named]:
@@ -52,17 +66,41 @@ def named_identities(policies: Iterable[Stored], publishers: Iterable[Stored]) -
     return ordered[:MAX_AUTHORITIES]
 
 
+def demanded_attestations(policies: Iterable[Stored], owners: Iterable[Stored]) -> list[Demanded]:
+    """Attestations that are looked for of a model of these publishers, each once.
+
+    At most MAX_DEMANDS, and those of cluster policies first, as with identities.
+    """
+    publisher = [identity for stored in owners for identity in _of_publisher(stored)]
+    found: dict[tuple[str, str], Identity] = {}
+    rest: dict[tuple[str, str], Identity] = {}
+    for stored in policies:
+        into = rest if stored.get("kind") == ModelPolicy.names.kind else found
+        for rule in filter(None, (rule.attestation for rule in _rules(stored))):
+            for authority in rule.authorities:
+                for identity in publisher if authority.publisher is not None else (authority,):
+                    into[rule.predicate_type, authority_id(identity)] = identity
+    ordered = [*sorted(found), *sorted(rest.keys() - found.keys())]
+    identities = rest | found
+    return [
+        Demanded(kind, Named(key, identities[kind, key])) for kind, key in ordered[:MAX_DEMANDS]
+    ]
+
+
 def _of_policy(stored: Stored) -> list[Identity]:
-    try:
-        rules = read_spec(stored).rules
-    except msgspec.ValidationError:
-        return []
     return [
         authority
-        for rule in rules
+        for rule in _rules(stored)
         for authority in (rule.signature.authorities if rule.signature else ())
         if authority.publisher is None
     ]
+
+
+def _rules(stored: Stored) -> list[Rule]:
+    try:
+        return read_spec(stored).rules
+    except msgspec.ValidationError:
+        return []
 
 
 def _of_publisher(stored: Stored) -> list[Identity]:

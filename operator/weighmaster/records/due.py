@@ -1,12 +1,15 @@
 """When a record is due: pure questions about what is stored and what there is now."""
 
-from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from msgspec import Struct
+
 from weighmaster.api.v1alpha1.record import EvidenceState, ModelRecordStatus
-from weighmaster.core.assess import Belonging, KnownAuthority
+from weighmaster.core.assess import Belonging
+from weighmaster.core.attestations import Demand
 from weighmaster.core.evaluate.records import is_gathered, supplied_digest
+from weighmaster.core.verify.authorities import KnownAuthority
 from weighmaster.records.held import Held
 from weighmaster.records.status import (
     CREDENTIALS,
@@ -33,13 +36,15 @@ TAKEN_BACK = frozenset({"material", "supplied"})
 """Reasons to work that may take back what evidence rests on: it must not outlive them."""
 
 
-def reason_to_work(
-    held: Held,
-    authorities: Sequence[KnownAuthority],
-    belonging: Belonging,
-    notes: Notes,
-    now: datetime,
-) -> str | None:
+class Sought(Struct, frozen=True):
+    """What a record shall say: whose signatures, what attestations, whose model it is."""
+
+    authorities: tuple[KnownAuthority, ...] = ()
+    demands: tuple[Demand, ...] = ()
+    belonging: Belonging = Belonging()
+
+
+def reason_to_work(held: Held, sought: Sought, notes: Notes, now: datetime) -> str | None:
     """Why a record has to be worked on now; None when it need not be.
 
     ``notes`` is what there is now of what it names.
@@ -54,7 +59,7 @@ def reason_to_work(
     if status.state not in RETRY and status.supplied != supplied_digest(held.spec):
         return "new"  # another version of ours reads what is supplied in another way
     if not is_gathered(held.reference):
-        return None if _belongs(status, belonging) else "publisher"
+        return None if _belongs(status, sought.belonging) else "publisher"
     if status.state in RETRY and status.fetched_at is not None:
         if _noted(status, CREDENTIALS) != credentials_note(notes.credentials):
             return "supplied"
@@ -63,11 +68,14 @@ def reason_to_work(
         return "supplied"
     if status.expires_at is not None and now >= status.expires_at - _ahead(status):
         return "expired"
-    if not _belongs(status, belonging):
+    if not _belongs(status, sought.belonging):
         return "publisher"
-    if {result.id for result in status.authorities} != {known.id for known in authorities}:
+    if {each.id for each in status.authorities} != {known.id for known in sought.authorities}:
         return "authorities"
-    same = _noted(status, MATERIAL) == material_note(fingerprint(authorities))
+    demanded = {(each.predicate_type, each.authority.id) for each in sought.demands}
+    if {(each.predicate_type, each.authority) for each in status.attestations} != demanded:
+        return "attestations"
+    same = _noted(status, MATERIAL) == material_note(fingerprint(sought))
     return None if same else "material"
 
 
@@ -93,12 +101,13 @@ def still_holds(held: Held, now: datetime) -> bool:
     )
 
 
-def fingerprint(authorities: Iterable[KnownAuthority]) -> str:
+def fingerprint(sought: Sought) -> str:
     """A digest of the key material that is kept in Secrets and ConfigMaps; empty for none.
 
     An authority keeps its id when such an object changes, so this tells that it did.
     """
-    found = [f"{known.id} {known.material}" for known in authorities if known.material]
+    authorities = (*sought.authorities, *(demand.authority for demand in sought.demands))
+    found = {f"{known.id} {known.material}" for known in authorities if known.material}
     return sha256("\n".join(sorted(found)).encode()).hexdigest()[:16] if found else ""
 
 

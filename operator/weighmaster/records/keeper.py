@@ -21,21 +21,23 @@ from weighmaster.api.v1alpha1 import ModelRecord as RecordResource
 from weighmaster.api.v1alpha1.record import EvidenceState, ModelRecordStatus
 from weighmaster.cluster.client import ApiClient, Json
 from weighmaster.cluster.reflector import Reflector, Resource
-from weighmaster.core.assess import (
-    Belonging,
-    KnownAuthority,
-    Supplied,
-    assess,
-    stated,
-    unavailable,
-)
+from weighmaster.core.assess import Supplied, assess, stated, unavailable
+from weighmaster.core.attestations import Demand
 from weighmaster.core.evaluate.records import is_gathered, new_record
 from weighmaster.core.evidence import Evidence, Unavailable, UnavailableReason
 from weighmaster.core.values import ModelReference
+from weighmaster.core.verify.authorities import KnownAuthority
 from weighmaster.errors import ClusterError
 from weighmaster.gather.credentials import NONE, Credentials
 from weighmaster.records.authorities import is_kept_elsewhere, resolve
-from weighmaster.records.due import RETRY, TAKEN_BACK, fingerprint, reason_to_work, still_holds
+from weighmaster.records.due import (
+    RETRY,
+    TAKEN_BACK,
+    Sought,
+    fingerprint,
+    reason_to_work,
+    still_holds,
+)
 from weighmaster.records.held import Held, hold, missing_ancestors, unused
 from weighmaster.records.mirror import Mirror
 from weighmaster.records.status import MadeWith, status_patch
@@ -91,8 +93,7 @@ class _Due(Struct, frozen=True):
     """A record to work on."""
 
     held: Held
-    authorities: tuple[KnownAuthority, ...]
-    belonging: Belonging
+    sought: Sought
     reason: str
 
     @property
@@ -200,7 +201,7 @@ class RecordKeeper:
 
         Raises ClusterError when those cannot be read for no fault of theirs.
         """
-        wanted = {named.id: named for held in records for named in view.named(held.reference)}
+        wanted = {named.id: named for held in records for named in view.looked_for(held.reference)}
         now = self._clock()
         stale = self._known_at is None or now >= self._known_at + MATERIAL_EVERY
         await self._supplies.look(records, again=stale)
@@ -228,14 +229,23 @@ class RecordKeeper:
             before, until = self._written.get(name, (None, now))
             if before is held.stored and now < until:
                 continue  # the watch has not told yet what was written
-            authorities = tuple(self._known[named.id] for named in view.named(held.reference))
-            belonging, notes = view.belonging(held.reference), self._supplies.notes(held)
+            sought, notes = self._sought(view, held.reference), self._supplies.notes(held)
             if notes is None:
                 continue  # the API server could not be asked after what it names
-            reason = reason_to_work(held, authorities, belonging, notes, now)
+            reason = reason_to_work(held, sought, notes, now)
             if reason is not None:
-                found.append(_Due(held, authorities, belonging, reason))
+                found.append(_Due(held, sought, reason))
         return found
+
+    def _sought(self, view: View, reference: ModelReference) -> Sought:
+        return Sought(
+            tuple(self._known[named.id] for named in view.named(reference)),
+            tuple(
+                Demand(demanded.predicate_type, self._known[demanded.by.id])
+                for demanded in view.demanded(reference)
+            ),
+            view.belonging(reference),
+        )
 
     async def _work(self, name: str, due: _Due) -> None:
         try:
@@ -258,8 +268,8 @@ class RecordKeeper:
         self._paused[name] = self._clock() + pause
 
     async def _update(self, due: _Due) -> None:
-        held = due.held
-        made_with = MadeWith(fingerprint(due.authorities))
+        held, sought = due.held, due.sought
+        made_with = MadeWith(fingerprint(sought))
         if is_gathered(held.reference):
             grant = await self._supplies.credentials(held)
             made_with = structs.replace(made_with, credentials=grant.note)
@@ -270,7 +280,9 @@ class RecordKeeper:
                 supplied = Supplied(held.spec, detached.bundle, detached.problem)
                 # Off the event loop: verifying keyless signatures takes milliseconds each.
                 status = await asyncio.to_thread(
-                    assess, answer, supplied, due.authorities, due.belonging, self._clock()
+                    assess,
+                    *(answer, supplied, sought.authorities, sought.belonging, self._clock()),
+                    sought.demands,
                 )
             elif answer.transient and self._outlasts(due):
                 # An outage takes nothing away from what has been found out before it.
@@ -278,9 +290,9 @@ class RecordKeeper:
                 self._pause(held.metadata.name, RETRY[EvidenceState.UNAVAILABLE])
                 return
             else:
-                status = unavailable(answer, due.belonging)
+                status = unavailable(answer, sought.belonging)
         else:
-            status = stated(held.reference, held.spec, due.belonging, self._clock())
+            status = stated(held.reference, held.spec, sought.belonging, self._clock())
         await self._write(held, status, made_with)
 
     async def _gather(self, due: _Due, grant: Grant) -> Evidence | Unavailable:

@@ -1,6 +1,6 @@
 """A view of what policies and publishers ask of records, as of one moment."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -12,11 +12,16 @@ from weighmaster.core.evaluate.snapshot import Publisher, Snapshot, read_publish
 from weighmaster.core.evaluate.stored import read_metadata
 from weighmaster.core.globs import aliases
 from weighmaster.core.values import ModelReference
-from weighmaster.records.authorities import Named, named_identities
+from weighmaster.records.authorities import (
+    Demanded,
+    Named,
+    demanded_attestations,
+    named_identities,
+)
 
 
 class View:
-    """Whose signatures are looked for of which reference, and whether lineage matters.
+    """Whose signatures and attestations are looked for of which reference; if lineage matters.
 
     A record is looked through for the identities that policies name and for those of its own
     publishers, which are all that a rule can ask for. However many publishers there are, a record
@@ -29,20 +34,40 @@ class View:
         read = [read_publisher(stored) for stored in self._publishers.values()]
         self._index = Snapshot(publishers=read).publishers
         self._named: dict[tuple[str, ...], tuple[Named, ...]] = {}
+        self._demanded: dict[tuple[str, ...], tuple[Demanded, ...]] = {}
         self.lineage = asks_for_lineage(self._policies)
 
     def named(self, reference: ModelReference) -> tuple[Named, ...]:
-        """The identities to look for."""
-        names = tuple(owner.name for owner in self._owners(reference))
+        """The identities whose signatures are looked for."""
+        names = self._owner_names(reference)
         if names not in self._named:
-            owners = [self._publishers[name] for name in names]
-            self._named[names] = tuple(named_identities(self._policies, owners))
+            self._named[names] = tuple(named_identities(self._policies, self._stored(names)))
         return self._named[names]
+
+    def looked_for(self, reference: ModelReference) -> Iterator[Named]:
+        """All identities that signatures or attestations are looked for of."""
+        yield from self.named(reference)
+        for demanded in self.demanded(reference):
+            yield demanded.by
+
+    def demanded(self, reference: ModelReference) -> tuple[Demanded, ...]:
+        """The attestations that are looked for."""
+        names = self._owner_names(reference)
+        if names not in self._demanded:
+            found = demanded_attestations(self._policies, self._stored(names))
+            self._demanded[names] = tuple(found)
+        return self._demanded[names]
 
     def belonging(self, reference: ModelReference) -> Belonging:
         """Whose namespace a reference lies in; the first by name where there are several."""
         owner = next(iter(self._owners(reference)), None)
         return Belonging(owner.name, owner.jurisdiction) if owner else Belonging()
+
+    def _owner_names(self, reference: ModelReference) -> tuple[str, ...]:
+        return tuple(owner.name for owner in self._owners(reference))
+
+    def _stored(self, names: Iterable[str]) -> list[Json]:
+        return [self._publishers[name] for name in names]
 
     def _owners(self, reference: ModelReference) -> list[Publisher]:
         found = {owner for alias in aliases(reference) for owner in self._index.owners(alias)}

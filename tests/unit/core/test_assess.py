@@ -20,7 +20,7 @@ from weighmaster.api.v1alpha1.record import (
     ModelRecordSpec,
     ModelRecordStatus,
 )
-from weighmaster.core.assess import Belonging, KnownAuthority, Supplied, assess, unavailable
+from weighmaster.core.assess import Belonging, Supplied, assess, unavailable
 from weighmaster.core.evidence import (
     Basis,
     CardFacts,
@@ -36,7 +36,7 @@ from weighmaster.core.evidence import (
     Unavailable,
     UnavailableReason,
 )
-from weighmaster.core.verify.authorities import KeyAuthority, key_authority
+from weighmaster.core.verify.authorities import KeyAuthority, KnownAuthority, key_authority
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 REFERENCE = f"hf://acme/m@{'a' * 40}"

@@ -3,6 +3,7 @@
 import json
 import pickle
 
+import pytest
 from aiohttp import web
 
 from tests.hub.repositories import Repository, gguf, model, safetensors
@@ -51,10 +52,54 @@ async def test_a_signature_that_is_too_large_is_said_to_be_unread(
     assert evidence.lacks(GapReason.SIGNATURE_NOT_READ)
 
 
-async def test_too_many_signatures_are_said_to_be_unread(hub: Hub, gatherer_for: Start) -> None:
-    hub.add(model(changes={f"{n:02}.sig": b"x" for n in range(30)}))
+@pytest.mark.parametrize(
+    ("caps", "read"),
+    [
+        (Caps(), 30),
+        (Caps(signatures=16), 16),
+        (Caps(signature_bytes=50), 5),
+        (Caps(signature=9), 0),
+    ],
+)
+async def test_too_many_signatures_are_said_to_be_unread(
+    hub: Hub, gatherer_for: Start, caps: Caps, read: int
+) -> None:
+    hub.add(model(changes={f"{n:02}.sig": b"x" * 10 for n in range(30)}))
+    evidence = await gather(gatherer_for, hub, "hf://acme/model", caps=caps)
+    assert len(evidence.signatures) == read
+    assert evidence.lacks(GapReason.SIGNATURE_NOT_READ) is (read < 30)
+
+
+async def test_attestations_are_found_beside_the_files_and_in_a_folder(
+    hub: Hub, gatherer_for: Start
+) -> None:
+    envelope = b'{"payloadType": "application/vnd.in-toto+json"}'
+    bundle = b'{"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json"}'
+    lines = b"\n".join([envelope, b"", b"not json", bundle, b'{"something": "else"}', b"[]"])
+    hub.add(model(changes={
+        "attestations/scan.sigstore.json": bundle,
+        "attestations/all.intoto.jsonl": lines,
+        "attestations/README.md": b"x",
+        "attestations/deeper/scan.sigstore.json": bundle,
+        "bom.sigstore": bundle,
+    }))  # fmt: skip
     evidence = await gather(gatherer_for, hub, "hf://acme/model")
-    assert len(evidence.signatures) == 16
+    found = [(each.source, each.kind, each.content) for each in evidence.signatures]
+    assert found == [
+        ("attestations/all.intoto.jsonl", SignatureKind.COSIGN_ATTESTATION, envelope),
+        ("attestations/all.intoto.jsonl", SignatureKind.BUNDLE, bundle),
+        ("attestations/scan.sigstore.json", SignatureKind.BUNDLE, bundle),
+        ("bom.sigstore", SignatureKind.BUNDLE, bundle),
+    ]
+
+
+async def test_more_attestations_in_one_file_than_are_read_are_said_to_be_unread(
+    hub: Hub, gatherer_for: Start
+) -> None:
+    line = b'{"payloadType": "application/vnd.in-toto+json"}\n'
+    hub.add(model(changes={"scan.intoto.jsonl": line * 65}))
+    evidence = await gather(gatherer_for, hub, "hf://acme/model")
+    assert len(evidence.signatures) == 64
     assert evidence.lacks(GapReason.SIGNATURE_NOT_READ)
 
 

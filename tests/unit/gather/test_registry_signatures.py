@@ -103,17 +103,26 @@ async def test_signatures_that_access_is_refused_to_are_unknown_not_absent(
     assert (await gather(gatherer_for, fake)).lacks(GapReason.SIGNATURES_UNKNOWN)
 
 
+@pytest.mark.parametrize(
+    ("caps", "read"),
+    [
+        (Caps(), 31),
+        (Caps(signature=4000), 30),
+        (Caps(signatures=20), 20),
+        (Caps(signature_bytes=1000), 13),
+    ],
+)
 async def test_endless_and_huge_signatures_are_capped_and_said_to_be_unread(
-    fake: FakeRegistry, gatherer_for: Start
+    fake: FakeRegistry, gatherer_for: Start, caps: Caps, read: int
 ) -> None:
     contents = fake.contents()
     top = modelpack(contents, FILES)
-    for number in range(30):
-        contents.bundle(top, b"%d" % number)
+    for number in range(10, 40):
+        contents.bundle(top, b"%d" % number + b"x" * 30)
     contents.bundle(top, b"x" * 5000)
-    evidence = await gather(gatherer_for, fake, caps=Caps(signature=4000))
-    assert len(evidence.signatures) == 16
-    assert evidence.lacks(GapReason.SIGNATURE_NOT_READ)
+    evidence = await gather(gatherer_for, fake, caps=caps)
+    assert len(evidence.signatures) == read
+    assert evidence.lacks(GapReason.SIGNATURE_NOT_READ) is (read < 31)
 
 
 async def test_signatures_added_later_are_found_although_content_is_pinned(

@@ -13,9 +13,9 @@ from tests.signing.bundles import public_pem
 from tests.unit.core.builders import namespaced, policy, publisher
 from tests.unit.records.cluster import FakeMaterial
 from weighmaster.api.v1alpha1.authority import Authority, Identity
-from weighmaster.core.assess import MAX_AUTHORITIES, KnownAuthority
+from weighmaster.core.assess import MAX_AUTHORITIES
 from weighmaster.core.evaluate.records import authority_id
-from weighmaster.core.verify.authorities import KeyAuthority, KeylessAuthority
+from weighmaster.core.verify.authorities import KeyAuthority, KeylessAuthority, KnownAuthority
 from weighmaster.errors import ClusterError
 from weighmaster.records.authorities import Named, is_kept_elsewhere, named_identities, resolve
 

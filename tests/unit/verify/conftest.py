@@ -1,11 +1,24 @@
 import socket
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import NoReturn
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.signing.bundles import public_pem
-from weighmaster.core.verify.authorities import KeyAuthority, key_authority
+from tests.signing.attesting import AT, ISSUER, SUBJECT, beside, keyless_envelope
+from tests.signing.bundles import Json, public_pem
+from tests.signing.cosign import DIGEST
+from tests.signing.sigstore_instance import SigstoreInstance
+from weighmaster.core.evidence import SignatureBundle
+from weighmaster.core.verify.authorities import (
+    KeyAuthority,
+    KeylessAuthority,
+    key_authority,
+    keyless_authority,
+)
+from weighmaster.core.verify.trust_root import TrustRoot
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +42,30 @@ def key() -> ec.EllipticCurvePrivateKey:
 @pytest.fixture(scope="session")
 def authority(key: ec.EllipticCurvePrivateKey) -> KeyAuthority:
     return key_authority(public_pem(key))
+
+
+@pytest.fixture(scope="session")
+def instance() -> SigstoreInstance:
+    return SigstoreInstance()
+
+
+@pytest.fixture(scope="session")
+def signer(instance: SigstoreInstance) -> KeylessAuthority:
+    """The identity by which the fixture ``keyless`` attests."""
+    return keyless_authority(TrustRoot(instance.trusted_root()), ISSUER, subject=SUBJECT)
+
+
+@pytest.fixture(params=["envelope", "bundle"])
+def keyless(
+    request: pytest.FixtureRequest, instance: SigstoreInstance
+) -> Callable[..., SignatureBundle]:
+    """A keyless attestation in each form."""
+
+    def make(statement: Json, at: datetime = AT, subject: str = SUBJECT) -> SignatureBundle:
+        name = x509.RFC822Name(subject)
+        party = instance.certificate(name, ISSUER, at)
+        if request.param == "bundle":
+            return beside(instance.sign(statement, name, ISSUER, at, party), DIGEST)
+        return keyless_envelope(statement, instance, party, at + timedelta(seconds=1), DIGEST)
+
+    return make

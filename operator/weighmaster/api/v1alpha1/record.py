@@ -9,7 +9,7 @@ from weighmaster.api.resource import Column, Names, Resource, Schema, Scope, Val
 from weighmaster.api.v1alpha1.authority import ObjectKeyRef
 from weighmaster.api.v1alpha1.jurisdictions import Jurisdiction
 from weighmaster.api.v1alpha1.meta import Label, Name, ObjectMeta, Status, Text, Timestamp
-from weighmaster.api.v1alpha1.rules import Coverage
+from weighmaster.api.v1alpha1.rules import Coverage, PredicateType
 
 Sha256 = Annotated[str, Meta(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
 Reference = Annotated[str, Meta(min_length=3, max_length=2048, pattern=r"^[a-z][a-z0-9+.-]*:\S+$")]
@@ -22,6 +22,10 @@ ReasonCode = Annotated[str, Meta(max_length=64)]
 Bundle = Annotated[str, Meta(max_length=524288)]
 LicenseExpression = Annotated[str, Meta(max_length=256)]
 Issuer = Annotated[str, Meta(max_length=512)]
+MAX_PREDICATE = 16 * 1024
+"""Bytes of one predicate, as JSON."""
+
+Predicate = Annotated[str, Meta(max_length=MAX_PREDICATE)]
 
 
 class Basis(StrEnum):
@@ -170,6 +174,57 @@ class AuthorityResult(Schema, frozen=True, kw_only=True):
     message: Annotated[Text | None, Meta(description="The same for a person.")] = None
 
 
+class AttestationState(StrEnum):
+    """Whether an authority attested something; `Unknown` says neither."""
+
+    ATTESTED = "Attested"
+    NOT_ATTESTED = "NotAttested"
+    UNKNOWN = "Unknown"
+
+
+class AttestedStatement(Schema, frozen=True, kw_only=True):
+    """One statement about the model, whose signature holds."""
+
+    digest: Annotated[Sha256, Meta(description="Digest of the statement that was signed.")]
+    method: Annotated[SignatureMethod, Meta(description="How the signature is made.")]
+    identity: Annotated[SignerIdentity, Meta(description="Who signed, as the signature proves it.")]
+    issuer: Annotated[Issuer | None, Meta(description="Who vouches for the identity.")] = None
+    issued_at: Annotated[
+        Timestamp | None,
+        Meta(
+            description=(
+                "When the keyless certificate was issued that it was signed with; other signatures"
+                " prove no time."
+            )
+        ),
+    ] = None
+    predicate: Annotated[
+        Predicate | None, Meta(description="What is attested: the predicate, JSON text.")
+    ] = None
+    reason: Annotated[
+        ReasonCode | None, Meta(description="Why the predicate is not here: a reason code.")
+    ] = None
+    message: Annotated[Text | None, Meta(description="The same for a person.")] = None
+
+
+class AttestationResult(Schema, frozen=True, kw_only=True):
+    """Whether one authority attested one thing of the model."""
+
+    predicate_type: PredicateType
+    authority: Annotated[
+        AuthorityId, Meta(description="Digest of the authority as the policy or publisher has it.")
+    ]
+    state: Annotated[AttestationState, Meta(description="Whether it did.")]
+    statements: Annotated[
+        list[AttestedStatement],
+        Meta(max_length=16, description="What it stated, but for what it superseded itself."),
+    ] = field(default_factory=list)
+    reason: Annotated[
+        ReasonCode | None, Meta(description="Why it is not `Attested`: a reason code.")
+    ] = None
+    message: Annotated[Text | None, Meta(description="The same for a person.")] = None
+
+
 class Failure(Schema, frozen=True, kw_only=True):
     """Something that could not be found out, or was found wrong."""
 
@@ -223,6 +278,17 @@ class ModelRecordStatus(Status, frozen=True, kw_only=True):
             extra_json_schema={
                 "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": ["id"],
+            },
+        ),
+    ] = field(default_factory=list)
+    attestations: Annotated[
+        list[AttestationResult],
+        Meta(
+            max_length=64,
+            description="Every attestation that a policy asks for, and what was found.",
+            extra_json_schema={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["predicateType", "authority"],
             },
         ),
     ] = field(default_factory=list)

@@ -271,15 +271,24 @@ class LicenseRule(Schema, frozen=True, kw_only=True):
     )
 
 
+PredicateType = Annotated[
+    str, Meta(min_length=1, max_length=512, description="Predicate type URI, exactly.")
+]
+
+
 class AttestationRule(Schema, frozen=True, kw_only=True):
     """Somebody attested something about the model (an in-toto statement in a DSSE envelope)."""
 
-    predicate_type: Annotated[
-        str, Meta(min_length=1, max_length=512, description="Predicate type URI, exactly.")
-    ]
+    predicate_type: PredicateType
     authorities: Authorities
     expression: Annotated[
-        CelExpression, Meta(description="CEL over `predicate`; it must be true.")
+        CelExpression,
+        Meta(
+            description=(
+                "CEL over `predicate`; it must be true for every statement of these authorities"
+                " that has this type. By itself, `true` asks only that there is one."
+            )
+        ),
     ] = "true"
 
 

@@ -17,6 +17,11 @@ CARD = "README.md"
 
 _CODE = frozenset({".py", ".pyc", ".pyd", ".so", ".sh", ".dll", ".js", ".wasm", ".ipynb"})
 _SIGNATURES = (".sig", ".sigstore", ".sigstore.json", ".oms.json", ".intoto.jsonl", ".asc")
+ATTESTATIONS = (".sigstore.json", ".sigstore", ".intoto.jsonl")
+"""How names end under which attestations lie: a Sigstore bundle, or an in-toto bundle of several
+(https://github.com/in-toto/attestation/blob/main/spec/v1/bundle.md)."""
+
+ATTESTATION_FOLDER = "attestations"
 _CONFIGS = frozenset(
     {"model_index.json", "modules.json", "params.json", "config_sentence_transformers.json"}
 )
@@ -54,12 +59,23 @@ def purpose_of(name: str) -> FilePurpose:
 def is_signature(name: str) -> bool:
     """Whether signatures of a whole model are kept under this name.
 
-    At the root (``model.sig``, ``*.sigstore``, ``*.oms.sig``; NOTES-signing section 2), or where
-    Kaggle puts them.
+    At the root (``model.sig``, ``*.sigstore``, ``*.oms.sig``), where Kaggle puts them, or where
+    attestations lie.
     """
-    return ("/" not in name and name.lower().endswith(_SIGNATURES)) or (
-        name == ".kaggle/signing.json"
+    return (
+        ("/" not in name and name.lower().endswith(_SIGNATURES))
+        or name == ".kaggle/signing.json"
+        or is_attestation(name)
     )
+
+
+def is_attestation(name: str) -> bool:
+    """Whether attestations of a whole model are kept under this name: at its root or in a folder.
+
+    Nothing loads such a file, so it need not be signed.
+    """
+    folder, _, base = name.rpartition("/")
+    return folder in ("", ATTESTATION_FOLDER) and base.lower().endswith(ATTESTATIONS)
 
 
 def is_python(name: str) -> bool:

@@ -5,6 +5,7 @@ what to do, without naming the policy or the reference: ``respond`` puts those i
 """
 
 from weighmaster.api.v1alpha1 import rules
+from weighmaster.core.evaluate.attestation_check import attestation_check
 from weighmaster.core.evaluate.evidence_checks import (
     content_format,
     license_check,
@@ -47,6 +48,8 @@ def compile_rule(rule: rules.Rule) -> Check:
         return signature_check(rule.signature)
     if rule.license:
         return license_check(rule.license)
+    if rule.attestation:
+        return _attestation(rule.name, rule.attestation)
     return _needs_evidence(members[0])
 
 
@@ -133,6 +136,13 @@ def _code(rule: rules.CodeRule) -> Check:
         return PASS
 
     return check
+
+
+def _attestation(name: str, rule: rules.AttestationRule) -> Check:
+    try:
+        return attestation_check(rule)
+    except ExpressionError as problem:
+        raise ExpressionError(f'rule "{name}": {problem}') from None
 
 
 def _expression(name: str, rule: rules.ExpressionRule) -> Check:

@@ -152,7 +152,7 @@ def signature_check(rule: rules.SignatureRule) -> Check:
         unknown: list[str] = []
         told: list[str] = []
         for authority in rule.authorities:
-            ids = _ids(authority, subject)
+            ids = ids_of(authority, subject)
             if authority.publisher is not None and not ids:
                 told.append("its publisher has no identities, see ModelPublisher")
             signers.append(set())
@@ -261,7 +261,8 @@ def content_format(allow: frozenset[str], allowed: str, subject: Subject) -> Ver
     return PASS
 
 
-def _ids(authority: Authority, subject: Subject) -> tuple[str, ...]:
+def ids_of(authority: Authority, subject: Subject) -> tuple[str, ...]:
+    """What records know an authority by; several identities, or none, for a publisher's own."""
     if authority.publisher is not None:
         return publisher_ids(subject)
     return (authority_id(authority),)
@@ -272,11 +273,11 @@ def publisher_ids(subject: Subject) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for each in subject.publishers for key in each.authorities))
 
 
-def verifying(record: Record) -> Verdict:
+def verifying(record: Record, what: str = "signatures") -> Verdict:
     """The verdict while the controller has not looked for an authority yet."""
     return error(
         Reason.EVIDENCE_PENDING,
-        f"its signatures are being verified ({see(record)})",
+        f"its {what} are being verified ({see(record)})",
         record.reference,
     )
 

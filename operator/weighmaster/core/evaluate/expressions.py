@@ -1,22 +1,26 @@
-"""CEL expressions over a model use (cel-spec), with the cost bounded before anything runs.
+"""CEL expressions over a model use, with the cost bounded before anything runs.
 
-The library that runs them has no cost limit, so the bound is set from outside: an expression has
-at most ``MAX_COMPREHENSIONS``, nested or not, and none of the lists and maps these can run over has
-more than ``MAX_ITEMS`` members, which makes the worst case 32^3 steps. Beside a comprehension there
-is no ``+``, since joining a list to itself makes it grow without bound. ``matches`` runs on a
-linear-time engine, which still compiles its pattern at every step: that is estimated and bounded.
+None of the lists and maps that comprehensions can run over has more than ``MAX_ITEMS`` members,
+which makes the worst case 32^3 steps.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import cel
 
+from weighmaster.core.evaluate.cel_source import (
+    MAX_COMPREHENSIONS,
+    MAX_ITEMS,
+    compile_source,
+    cost_of_patterns,
+    read_source,
+    too_costly,
+    truth,
+)
 from weighmaster.core.evaluate.subject import Subject
 from weighmaster.errors import ExpressionError
 
-MAX_ITEMS = 32
-MAX_COMPREHENSIONS = 3
 MAX_TEXT = 16 * 1024
 """Characters of one variable; an object's own keys and names may be part of a field path."""
 
@@ -64,20 +68,7 @@ WORKLOAD_FIELDS: dict[str, tuple[str, str]] = {
 }
 """Fields of ``workload`` and what each holds."""
 
-_FUNCTIONS = frozenset(
-    {"size", "contains", "startsWith", "endsWith", "matches", "has", "string", "int", "double"}
-)
-_COMPREHENSION = re.compile(r"\.\s*(?:all|exists|exists_?[oO]ne|map|filter)\s*\(")
 _FIELD = re.compile(r"\b(model|workload)\s*\.\s*([A-Za-z_][A-Za-z0-9_]*)")
-_STRING_OR_COMMENT = re.compile(
-    r"""[bB]?[rR](?:'[^']*'|"[^"]*")|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|//[^\n]*"""
-)
-_MATCHES = re.compile(r"\.\s*matches\s*\(")
-_MATCHES_LITERAL = re.compile(r"\.\s*matches\s*\(\s*''\s*\)")
-_REPETITION = re.compile(r"\{\s*(\d*)\s*(?:,\s*(\d*)\s*)?\}")
-_WIDE_CLASS = re.compile(r"\\[wWbBpPSD]")
-_NARROW_CLASS = re.compile(r"\\[ds]")
-_ESCAPED_CHARACTER = re.compile(r"\\[uUxX0-7]")
 
 
 class Expression:
@@ -86,13 +77,8 @@ class Expression:
     __slots__ = ("_fields", "_program")
 
     def __init__(self, source: str) -> None:
-        if "'''" in source or '"""' in source:
-            raise ExpressionError("the expression has a string in triple quotes; use single ones")
-        try:
-            self._program = cel.compile(source)
-        except ValueError:
-            raise ExpressionError("the expression is not valid CEL") from None
-        self._fields = _read_fields(self._program, _bare(source, []))
+        self._program = compile_source(source)
+        self._fields = _read_fields(self._program, read_source(source).bare)
         estimate_cost(source)
 
     def evaluate(self, subject: Subject) -> bool:
@@ -101,19 +87,7 @@ class Expression:
         Raises KeyError for evidence that is not there, and ExpressionError when it fails in any
         other way or is not a truth value.
         """
-        try:
-            result: object = self._program.execute(_activation(subject, self._fields))
-        except ExpressionError:
-            raise
-        except KeyError as error:
-            if error.args and error.args[0] in EVIDENCE_FIELDS:
-                raise
-            raise ExpressionError("the expression reads a key that is not there") from None
-        except Exception:  # noqa: BLE001 - the library maps CEL errors to many builtin types
-            raise ExpressionError("the expression failed") from None
-        if not isinstance(result, bool):
-            raise ExpressionError("the expression does not give true or false")
-        return result
+        return truth(self._program, _activation(subject, self._fields), EVIDENCE_FIELDS)
 
 
 Fields = frozenset[tuple[str, str]]
@@ -168,27 +142,15 @@ def _activation(subject: Subject, fields: Fields) -> cel.Context:
 
 def estimate_cost(source: str) -> int:
     """Microseconds, roughly, that an evaluation takes at most; ExpressionError if too many."""
-    literals: list[str] = []
-    return _cost(_bare(source, literals), literals)
-
-
-def _bare(source: str, literals: list[str]) -> str:
-    """An expression without its comments and with its strings emptied and set aside."""
-    return _STRING_OR_COMMENT.sub(lambda found: _set_aside(found[0], literals), source)
-
-
-def _set_aside(token: str, literals: list[str]) -> str:
-    if token.startswith("//"):
-        return " "
-    literals.append(token)
-    return "''"
+    text = read_source(source)
+    cost = MAX_ITEMS**text.nesting * (1 + len(text.bare) // 128 + cost_of_patterns(text))
+    if cost > MAX_COST:
+        raise too_costly()
+    return FIXED_COST + int(cost)
 
 
 def _read_fields(program: cel.Program, bare: str) -> Fields:
     """The fields that an expression reads; all of a variable that it uses in any other way."""
-    for name in program.functions():
-        if name.isidentifier() and name not in _FUNCTIONS:
-            raise ExpressionError(f"the expression calls {name}(), which there is not")
     variables = _GETTERS.keys() & set(program.variables())
     if not variables:
         raise ExpressionError("the expression reads neither model nor workload")
@@ -202,61 +164,3 @@ def _read_fields(program: cel.Program, bare: str) -> Fields:
         if re.search(rf"\b{variable}\b(?!\s*\.\s*[A-Za-z_])", bare):
             fields |= {(variable, field) for field in _GETTERS[variable]}
     return frozenset(fields)
-
-
-def _cost(bare: str, literals: Sequence[str]) -> int:
-    """Bound the cost of an expression without its comments and with its strings emptied."""
-    comprehensions = len(_COMPREHENSION.findall(bare))
-    if comprehensions > MAX_COMPREHENSIONS:
-        raise ExpressionError(
-            f"the expression has {comprehensions} comprehensions (all, exists, map, filter), and"
-            f" {MAX_COMPREHENSIONS} is the limit; split it into several rules"
-        )
-    if comprehensions and bare.count(",") > MAX_ITEMS + comprehensions:
-        raise ExpressionError(
-            f"the expression has comprehensions and more than {MAX_ITEMS} list members; use `in`"
-            " instead of a comprehension, or split it into several rules"
-        )
-    if comprehensions and "+" in bare:
-        raise ExpressionError("the expression has + beside a comprehension, and may not grow lists")
-    steps: int = MAX_ITEMS ** _nesting(bare)
-    cost = steps * (1 + len(bare) // 128 + _cost_of_patterns(bare, literals))
-    if cost > MAX_COST:
-        raise ExpressionError(
-            "the expression could take too long; nest fewer comprehensions, shorten what they do,"
-            " and use startsWith, endsWith or contains instead of matches()"
-        )
-    return FIXED_COST + cost
-
-
-def _nesting(bare: str) -> int:
-    """How many comprehensions lie within each other at most."""
-    openings = {match.end() - 1 for match in _COMPREHENSION.finditer(bare)}
-    stack: list[bool] = []
-    deepest = 0
-    for position, character in enumerate(bare):
-        if character == "(":
-            stack.append(position in openings)
-            deepest = max(deepest, sum(stack))
-        elif character == ")" and stack:
-            stack.pop()
-    return deepest
-
-
-def _cost_of_patterns(bare: str, literals: Sequence[str]) -> int:
-    """What compiling the patterns of ``matches`` takes: character classes times repetitions."""
-    calls = len(_MATCHES.findall(bare))
-    if not calls:
-        return 0
-    if len(_MATCHES_LITERAL.findall(bare)) != calls:
-        raise ExpressionError("the expression calls matches() with something other than a literal")
-    cost = 0
-    for literal in literals:
-        if _ESCAPED_CHARACTER.search(literal):
-            raise ExpressionError("the expression calls matches(): write characters, not escapes")
-        each = len(literal) + 4 * (literal.count(".") + literal.count("["))
-        each += 250 * len(_WIDE_CLASS.findall(literal)) + 20 * len(_NARROW_CLASS.findall(literal))
-        for lower, upper in _REPETITION.findall(literal):
-            each *= max(int((upper or lower or "1")[:6]), 1)
-        cost += 20 + each
-    return cost

@@ -17,8 +17,10 @@ from weighmaster.api.v1alpha1.policy import (
     NamespacedExclude,
     NamespacedMatch,
 )
+from weighmaster.api.v1alpha1.rules import Rule
 from weighmaster.core.evaluate.checks import compile_rule
 from weighmaster.core.evaluate.expressions import estimate_cost
+from weighmaster.core.evaluate.predicates import PredicateExpression
 from weighmaster.core.evaluate.scope import Scope
 from weighmaster.core.evaluate.stored import read_metadata
 from weighmaster.core.evaluate.verdict import Check, Verdict
@@ -119,11 +121,16 @@ def compile_policy(stored: Mapping[str, Any]) -> Policy:
         publishers=_named_publishers(typed),
         sandbox_profile=typed.enforcement.sandbox_profile,
         warnings=_warnings(typed),
-        cost=sum(
-            estimate_cost(rule.expression.cel) if rule.expression else RULE_COST
-            for rule in typed.rules
-        ),
+        cost=sum(map(_cost, typed.rules)),
     )
+
+
+def _cost(rule: Rule) -> int:
+    if rule.expression:
+        return estimate_cost(rule.expression.cel)
+    if rule.attestation:
+        return RULE_COST + PredicateExpression(rule.attestation.expression).cost
+    return RULE_COST
 
 
 def read_spec(stored: Mapping[str, Any]) -> ClusterModelPolicySpec | ModelPolicySpec:
@@ -149,7 +156,9 @@ def _require_sense(spec: ClusterModelPolicySpec | ModelPolicySpec) -> None:
                 f"a selector of {name} has In or NotIn without values, or values for another"
                 " operator"
             )
-    if sum(len(rule.expression.cel) for rule in spec.rules if rule.expression) > MAX_CEL:
+    expressions = [rule.expression.cel for rule in spec.rules if rule.expression]
+    expressions += [rule.attestation.expression for rule in spec.rules if rule.attestation]
+    if sum(map(len, expressions)) > MAX_CEL:
         raise PolicyError(f"its expressions have more than {MAX_CEL} characters together")
 
 

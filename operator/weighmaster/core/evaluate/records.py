@@ -13,6 +13,7 @@ from weighmaster.api import GROUP
 from weighmaster.api.v1alpha1.authority import Identity
 from weighmaster.api.v1alpha1.record import (
     RELATIVE_SCHEMES,
+    AttestationResult,
     AuthorityResult,
     Basis,
     EvidenceState,
@@ -57,7 +58,8 @@ class Record(Struct, frozen=True):
     """A stored ModelRecord. ``problem`` says why there is no evidence in it that counts.
 
     ``reference`` is what decisions look it up by. ``renamed`` is where its content really is, when
-    the hub serves it under another name. ``last_used`` is a day such as ``2026-11-24``, empty if
+    the hub serves it under another name. ``attestations`` are known by the type of their predicate
+    and the authority. ``last_used`` is a day such as ``2026-11-24``, empty if
     none is noted; ``managed`` says that Weighmaster made it; ``outdated`` that people have changed
     what they supply since.
     """
@@ -69,6 +71,7 @@ class Record(Struct, frozen=True):
     outdated: bool = False
     status: ModelRecordStatus = ModelRecordStatus()
     authorities: Mapping[str, AuthorityResult] = {}
+    attestations: Mapping[tuple[str, str], AttestationResult] = {}
     problem: str | None = None
     renamed: str | None = None
 
@@ -151,8 +154,11 @@ def read_record(stored: Mapping[str, Any]) -> Record:
         last_used=metadata.annotations.get(LAST_USED, ""),
         managed=metadata.labels.get(MANAGED_BY[0]) == MANAGED_BY[1],
         outdated=outdated,
-        status=structs.replace(status, authorities=[]),
+        status=structs.replace(status, authorities=[], attestations=[]),
         authorities={result.id: _shared(result) for result in status.authorities},
+        attestations={
+            (result.predicate_type, result.authority): result for result in status.attestations
+        },
         problem=problem,
         renamed=_renamed(reference, status.resolved),
     )

@@ -78,6 +78,18 @@ class KeylessAuthority(Struct, frozen=True):
 Authority = KeyAuthority | CertificateAuthority | KeylessAuthority
 
 
+class KnownAuthority(Struct, frozen=True):
+    """An authority as records know it. ``problem`` says why its key material cannot be used.
+
+    ``material`` is a digest of the Secrets and ConfigMaps that its key material was read from.
+    """
+
+    id: str
+    authority: Authority | None = None
+    problem: str | None = None
+    material: str = ""
+
+
 def key_authority(pem: str) -> KeyAuthority:
     """An authority from a PEM public key; raises AuthorityError."""
     try:

@@ -91,7 +91,7 @@ def parse_bundle(raw: bytes) -> Bundle:
         raise _unsupported("the bundle's media type is not that of a Sigstore bundle v0.3")
     if document.get("messageSignature") is not None:
         raise _unsupported("the bundle signs a bare message; a DSSE envelope is needed")
-    payload, signature = _parse_envelope(object_at(document, "dsseEnvelope", "the bundle"))
+    payload, signature = parse_envelope(object_at(document, "dsseEnvelope", "the bundle"))
     material = object_at(document, "verificationMaterial", "the bundle")
     only_keys(material, _MATERIAL, "the verification material")
     present = [key for key in _METHODS if material.get(key) is not None]
@@ -112,8 +112,11 @@ def parse_bundle(raw: bytes) -> Bundle:
     return Bundle(method, payload, signature, raw, hint, key_bytes, certificates, logged)
 
 
-def _parse_envelope(envelope: dict[str, object]) -> tuple[bytes, bytes]:
-    """Payload and the one signature of a DSSE envelope; keyid says nothing (OMS section 4.1)."""
+def parse_envelope(envelope: dict[str, object]) -> tuple[bytes, bytes]:
+    """Payload and the one signature of a DSSE envelope; keyid says nothing (OMS section 4.1).
+
+    Raises VerificationError.
+    """
     only_keys(envelope, _ENVELOPE, "the DSSE envelope")
     if text_at(envelope, "payloadType", "the DSSE envelope") != IN_TOTO:
         raise _unsupported(f"the DSSE payload type is not {IN_TOTO}")

@@ -6,6 +6,7 @@ that must be signed.
 
 from enum import StrEnum
 
+from weighmaster.core.content.filenames import is_attestation
 from weighmaster.core.formats import BY_EXTENSION
 
 
@@ -20,7 +21,7 @@ class FileClass(StrEnum):
     SIGNATURE = "signature"
 
 
-_SIGNATURES = (".sig", ".sigstore", ".sigstore.json", ".oms.sig")
+_SIGNATURES = (".sig", ".oms.sig")
 """Bundles lie at the top of a model (OMS section 9); elsewhere the name means nothing."""
 
 _TABLE = {
@@ -64,7 +65,7 @@ _BY_NAME = {
 def classify(name: str) -> FileClass:
     """The class of a file in a model, by its path."""
     lower = name.lower()
-    if "/" not in lower and lower.endswith(_SIGNATURES):
+    if ("/" not in lower and lower.endswith(_SIGNATURES)) or is_attestation(name):
         return FileClass.SIGNATURE
     last = lower.rpartition("/")[2]
     if found := _BY_NAME.get(last):

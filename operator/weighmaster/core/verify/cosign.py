@@ -66,7 +66,7 @@ def verify_cosign(
             return _verify_one(each, authority, digest, now)
         except VerificationError as error:
             failures.append(error)
-    raise min(failures, key=_distance)
+    raise min(failures, key=distance)
 
 
 def split_material(
@@ -75,11 +75,13 @@ def split_material(
     """What is cosign's about the artifact with this digest, and bundles that sign files (OMS).
 
     Both kinds of bundles may be referrers, so what the envelope holds decides. Nothing is verified
-    here, and what cannot be read counts as cosign's, which refuses it.
+    here; what cannot be read counts as a signature, which is refused. Attestations of files are
+    neither.
     """
     cosign, others = [], []
     for each in signatures:
-        if each.subject is None or _signs_files(each):
+        kind = _predicate_type(each)
+        if kind in (PREDICATE, LEGACY_PREDICATE) or (each.subject is None and kind is None):
             others.append(each)
         elif each.subject == digest:
             cosign.append(each)
@@ -116,11 +118,7 @@ def _verify_bundle(raw: bytes, authority: Authority, digest: str, now: datetime)
         raise VerificationError(
             VerificationReason.UNSUPPORTED, f"the statement's type is not {STATEMENT}"
         )
-    if isinstance(authority, CertificateAuthority) and bundle.method is SignatureMethod.KEYLESS:
-        # Cosign writes only the leaf of a given certificate, where a keyless one has its own, so
-        # the form does not tell them apart. The authority decides: its roots, its time, its name.
-        bundle = structs.replace(bundle, method=SignatureMethod.CERTIFICATE)
-    signer = verify_signature(bundle, authority, now)
+    signer = verify_envelope(bundle, authority, now)
     found = _subject(statement)
     if found != digest:
         raise VerificationError(
@@ -128,6 +126,15 @@ def _verify_bundle(raw: bytes, authority: Authority, digest: str, now: datetime)
             f"the signature is of the artifact {shown(found)}, not of {digest}",
         )
     return signer
+
+
+def verify_envelope(bundle: Bundle, authority: Authority, now: datetime) -> Signer:
+    """Who signed the envelope of a bundle, which is the authority. Raises VerificationError."""
+    if isinstance(authority, CertificateAuthority) and bundle.method is SignatureMethod.KEYLESS:
+        # Cosign writes only the leaf of a given certificate, where a keyless one has its own, so
+        # the form does not tell them apart. The authority decides: its roots, its time, its name.
+        bundle = structs.replace(bundle, method=SignatureMethod.CERTIFICATE)
+    return verify_signature(bundle, authority, now)
 
 
 def _statement(bundle: Bundle) -> dict[str, object]:
@@ -144,16 +151,17 @@ def _subject(statement: dict[str, object]) -> str:
     return f"sha256:{text_at(digest, 'sha256', 'the subject')}"
 
 
-def _signs_files(material: SignatureBundle) -> bool:
+def _predicate_type(material: SignatureBundle) -> str | None:
+    """The type of the predicate in a bundle; None where there is none to be read."""
     if material.kind is not SignatureKind.BUNDLE:
-        return False
+        return None
     try:
         bundle = parse_bundle(material.content)
         # Statements about files may be as large as a bundle: their own limits come later.
         found = parse_object(bundle.payload, "the statement", len(bundle.payload), 1 << 20)
+        return text_at(found, "predicateType", "the statement")
     except VerificationError:
-        return False
-    return found.get("predicateType") in (PREDICATE, LEGACY_PREDICATE)
+        return None
 
 
 def _attestation(kind: str) -> VerificationError:
@@ -179,7 +187,7 @@ _NEAREST = (
 )
 
 
-def _distance(error: VerificationError) -> int:
+def distance(error: VerificationError) -> int:
     """How far a failure was from success; the nearest makes the most useful message."""
     reason = error.reason
     return _NEAREST.index(VerificationReason(reason)) if reason in _NEAREST else len(_NEAREST)

@@ -1,5 +1,7 @@
-"""Cosign's older signatures: a simple-signing payload, and annotations with the rest.
+"""Cosign's older forms: what is signed in a layer, and annotations with the rest.
 
+A signature is of a simple-signing payload. An attestation is a DSSE envelope, which brings its
+signature along; certificates and the log entry are in annotations all the same.
 https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md; the payload is that of
 https://github.com/containers/image/blob/main/docs/containers-signature.5.md, whose ``critical``
 members must all be understood.
@@ -14,9 +16,10 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from weighmaster.core.evidence import SignatureBundle
+from weighmaster.core.verify import dsse
 from weighmaster.core.verify.authorities import (
     Authority,
     CertificateAuthority,
@@ -24,6 +27,7 @@ from weighmaster.core.verify.authorities import (
     is_signing_key,
 )
 from weighmaster.core.verify.bundle import (
+    IN_TOTO,
     MAX_CERTIFICATE_BYTES,
     MAX_CERTIFICATES,
     MAX_SIGNATURE_BYTES,
@@ -63,13 +67,20 @@ class SimpleSignature(Struct, frozen=True):
     """One signature with what is said beside it; nothing of it has been verified.
 
     ``leaf`` is the signing certificate if there is one, ``log`` the text of Rekor's bundle.
+    ``enveloped`` says that the payload was signed as a DSSE envelope has it.
     """
 
     payload: bytes
     signature: bytes
-    leaf: x509.Certificate | None
+    leaf: x509.Certificate | None = None
     others: tuple[x509.Certificate, ...] = ()
     log: str | None = None
+    enveloped: bool = False
+
+    @property
+    def message(self) -> bytes:
+        """The bytes that were signed."""
+        return dsse.encode(IN_TOTO, self.payload) if self.enveloped else self.payload
 
 
 def verify_simple_signing(
@@ -79,20 +90,36 @@ def verify_simple_signing(
 
     The payload is believed only after its signature verified. Raises VerificationError.
     """
-    # Certificates are read only where they count: the key says it all by itself.
-    signed = _read(material, certificates=not isinstance(authority, KeyAuthority))
-    if isinstance(authority, KeyAuthority):
-        check_signature(signed, authority.key)
-        signer = Signer(SignatureMethod.KEY, authority.fingerprint)
-    elif isinstance(authority, CertificateAuthority):
-        signer = _verify_certificate(signed, authority, now)
-    else:
-        # Imported here: sigstore costs 0.24 s of CPU and 45 MB.
-        from weighmaster.core.verify.cosign_log import verify_logged  # noqa: PLC0415
-
-        signer = Signer(SignatureMethod.KEYLESS, *verify_logged(signed, authority))
+    signature = bytes_at(dict(_notes(material)), SIGNATURE, "the signature's annotations")
+    signed = SimpleSignature(material.content, signature)
+    signer = verify_annotated(signed, material, authority, now)
     _check_payload(signed.payload, digest)
     return signer
+
+
+def verify_annotated(
+    signed: SimpleSignature, material: SignatureBundle, authority: Authority, now: datetime
+) -> Signer:
+    """Who signed, which is the authority, by what the annotations of the material say.
+
+    Raises VerificationError.
+    """
+    if len(signed.signature) > MAX_SIGNATURE_BYTES:
+        raise VerificationError(
+            VerificationReason.TOO_LARGE,
+            f"the signature has more than {MAX_SIGNATURE_BYTES} bytes",
+        )
+    # Certificates are read only where they count: the key says it all by itself.
+    if isinstance(authority, KeyAuthority):
+        check_signature(signed, authority.key)
+        return Signer(SignatureMethod.KEY, authority.fingerprint)
+    signed = _with_certificates(signed, material)
+    if isinstance(authority, CertificateAuthority):
+        return _verify_certificate(signed, authority, now)
+    # Imported here: sigstore costs 0.24 s of CPU and 45 MB.
+    from weighmaster.core.verify.cosign_log import verify_logged  # noqa: PLC0415
+
+    return Signer(SignatureMethod.KEYLESS, *verify_logged(signed, authority))
 
 
 def check_signature(signed: SimpleSignature, key: ec.EllipticCurvePublicKey) -> None:
@@ -102,7 +129,7 @@ def check_signature(signed: SimpleSignature, key: ec.EllipticCurvePublicKey) -> 
     look like the other, so both are tried.
     """
     for algorithm in (hashes.SHA256(), None):
-        if is_signed_by(key, signed.signature, signed.payload, algorithm):
+        if is_signed_by(key, signed.signature, signed.message, algorithm):
             return
     raise VerificationError(
         VerificationReason.BAD_SIGNATURE,
@@ -126,6 +153,11 @@ def signing_key(signed: SimpleSignature) -> tuple[x509.Certificate, ec.EllipticC
             "the signing certificate's key is not an EC key on P-256, P-384 or P-521",
         )
     return signed.leaf, key
+
+
+def signing_certificate(material: SignatureBundle) -> x509.Certificate:
+    """The certificate beside a signature that verified by it. Raises VerificationError."""
+    return signing_key(_with_certificates(SimpleSignature(b"", b""), material))[0]
 
 
 def read_certificates(text: str) -> tuple[x509.Certificate, ...]:
@@ -155,22 +187,17 @@ def read_certificates(text: str) -> tuple[x509.Certificate, ...]:
     return tuple(found)
 
 
-def _read(material: SignatureBundle, *, certificates: bool) -> SimpleSignature:
+def _with_certificates(signed: SimpleSignature, material: SignatureBundle) -> SimpleSignature:
     notes = _notes(material)
-    signature = bytes_at(dict(notes), SIGNATURE, "the signature's annotations")
-    if len(signature) > MAX_SIGNATURE_BYTES:
-        raise VerificationError(
-            VerificationReason.TOO_LARGE,
-            f"the signature has more than {MAX_SIGNATURE_BYTES} bytes",
-        )
-    if not certificates:
-        return SimpleSignature(material.content, signature, None)
     leaves = read_certificates(notes.get(CERTIFICATE, ""))
     if len(leaves) > 1:
         raise malformed("there must be one signing certificate beside a signature")
-    others = read_certificates(notes.get(CHAIN, ""))
-    leaf = leaves[0] if leaves else None
-    return SimpleSignature(material.content, signature, leaf, others, notes.get(BUNDLE) or None)
+    return structs.replace(
+        signed,
+        leaf=leaves[0] if leaves else None,
+        others=read_certificates(notes.get(CHAIN, "")),
+        log=notes.get(BUNDLE) or None,
+    )
 
 
 def _notes(material: SignatureBundle) -> Mapping[str, str]:

@@ -31,6 +31,7 @@ from weighmaster.core.verify.reasons import VerificationReason
 from weighmaster.core.verify.signing_keys import is_signed_by
 from weighmaster.core.verify.strict_json import (
     bytes_at,
+    list_at,
     malformed,
     object_at,
     only_keys,
@@ -145,37 +146,65 @@ def _check_entry(body: bytes, signed: SimpleSignature, leaf: x509.Certificate) -
     Any member that is another, or that is not known, makes it an entry of something else
     (CVE-2022-36056, CVE-2026-22703).
     """
-    entry = parse_object(body, "the log entry", MAX_LOG_BYTES, _MAX_PARTS)
-    if (entry.get("kind"), entry.get("apiVersion")) != ("hashedrekord", "0.0.1"):
-        raise VerificationError(
-            VerificationReason.UNSUPPORTED, "the log entry is no hashedrekord 0.0.1"
-        )
     what = "the log entry"
+    entry = parse_object(body, what, MAX_LOG_BYTES, _MAX_PARTS)
+    kind = "dsse" if signed.enveloped else "hashedrekord"
+    if (entry.get("kind"), entry.get("apiVersion")) != (kind, "0.0.1"):
+        raise VerificationError(VerificationReason.UNSUPPORTED, f"the log entry is no {kind} 0.0.1")
     spec = object_at(entry, "spec", what)
-    public = object_at(object_at(spec, "signature", what), "publicKey", what)
-    content = text_at(public, "content", what)
-    expected = {
-        "apiVersion": "0.0.1",
-        "kind": "hashedrekord",
-        "spec": {
-            "data": {
-                "hash": {"algorithm": "sha256", "value": hashlib.sha256(signed.payload).hexdigest()}
-            },
-            "signature": {
-                "content": base64.b64encode(signed.signature).decode(),
-                "publicKey": {"content": content},
-            },
-        },
-    }
-    if entry != expected:
+    make = _envelope_entry if signed.enveloped else _signature_entry
+    expected, certificate = make(spec, signed)
+    if entry != {"apiVersion": "0.0.1", "kind": kind, "spec": expected}:
         raise _not_logged("the transparency log entry is of another signature")
     try:
-        pem = bytes_at(public, "content", what).decode("ascii")
+        pem = certificate.decode("ascii")
     except ValueError:
         raise malformed("the certificate in the log entry is not PEM") from None
     # GHSA-fx35-mq7g-6g98: an entry made with another key is not of this signature.
     if read_certificates(pem) != (leaf,):
         raise _not_logged("the transparency log entry is of another certificate")
+
+
+Spec = dict[str, object]
+
+
+def _signature_entry(spec: Spec, signed: SimpleSignature) -> tuple[Spec, bytes]:
+    """What the entry of a payload must say, and the certificate that it has."""
+    what = "the log entry"
+    public = object_at(object_at(spec, "signature", what), "publicKey", what)
+    expected: Spec = {
+        "data": {"hash": _sha256(signed.payload)},
+        "signature": {
+            "content": base64.b64encode(signed.signature).decode(),
+            "publicKey": {"content": text_at(public, "content", what)},
+        },
+    }
+    return expected, bytes_at(public, "content", what)
+
+
+def _envelope_entry(spec: Spec, signed: SimpleSignature) -> tuple[Spec, bytes]:
+    """The same of a DSSE envelope.
+
+    The hash of the envelope's text says nothing that the others do not, and depends on how it was
+    written, so any will do.
+    """
+    what = "the log entry"
+    signatures = list_at(spec, "signatures", what)
+    only = signatures[0] if len(signatures) == 1 else None
+    if not isinstance(only, dict):
+        raise malformed(f"{what} must be of one signature")
+    envelope = object_at(spec, "envelopeHash", what)
+    signature = base64.b64encode(signed.signature).decode()
+    expected: Spec = {
+        "envelopeHash": {"algorithm": "sha256", "value": text_at(envelope, "value", what)},
+        "payloadHash": _sha256(signed.payload),
+        "signatures": [{"signature": signature, "verifier": text_at(only, "verifier", what)}],
+    }
+    return expected, bytes_at(only, "verifier", what)
+
+
+def _sha256(content: bytes) -> Spec:
+    return {"algorithm": "sha256", "value": hashlib.sha256(content).hexdigest()}
 
 
 def _check_certificate(leaf: x509.Certificate, at: datetime, root: TrustRoot) -> None:

@@ -13,6 +13,7 @@ class VerificationReason(StrEnum):
     BAD_SIGNATURE = "BadSignature"
     OTHER_ARTIFACT = "OtherArtifact"
     ATTESTATION = "Attestation"
+    NOT_ATTESTED = "NotAttested"
     NOT_LOGGED = "NotLogged"
     UNTRUSTED_ROOT = "UntrustedRoot"
     EXPIRED = "Expired"
@@ -58,12 +59,16 @@ EXPLANATIONS: dict[VerificationReason, str] = {
         "The signature does not fit the signed statement: one of them was changed or damaged."
     ),
     VerificationReason.OTHER_ARTIFACT: (
-        "The signature is good, and of another artifact in a registry: it was copied, or the"
-        " artifact was pushed again after it was signed."
+        "What was signed is about another model or artifact: it was copied, or this one was changed"
+        " after it was signed."
     ),
     VerificationReason.ATTESTATION: (
         "What is attached to the artifact says something about it (a scan, a bill of materials)."
         " That is not a signature by which somebody stands for it: sign it (`cosign sign`)."
+    ),
+    VerificationReason.NOT_ATTESTED: (
+        "Nobody who was asked for has attested this of the model. Have it attested (`cosign"
+        " attest`), or the model approved."
     ),
     VerificationReason.NOT_LOGGED: (
         "The proofs of a keyless signature (transparency log entry, certificate timestamp, signed"
