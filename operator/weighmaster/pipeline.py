@@ -113,6 +113,19 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
     return Review(validate(decision, leniency), decision, pending)
 
 
+def audit(
+    workload: Workload, uses: tuple[ModelUse, ...], snapshot: Snapshot, now: datetime
+) -> Decision | None:
+    """The decision on an object that is there already, by the model uses detected in it.
+
+    It is about rules only, not about form: that was enforced when the object was made, and cannot
+    be given to a pod that runs. None when the object has more models than may be judged at once.
+    """
+    if _too_much(workload, uses, snapshot) is not None:
+        return None
+    return decide(workload, uses, evaluate(workload, uses, snapshot, now))
+
+
 def _pending(decision: Decision) -> tuple[str, ...]:
     """References whose evidence an error waits for."""
     awaited = (each.awaits for each in decision.findings if each.outcome is Outcome.ERROR)

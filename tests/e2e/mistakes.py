@@ -44,6 +44,16 @@ MISTAKES: dict[str, tuple[str, Json, str]] = {
         {**with_rule(PINNED_RULE), "enforcement": {"action": "Deny", "onUnknown": "Sandbox"}},
         "Sandbox needs a sandboxProfile",
     ),
+    "running Quarantine without a profile": (
+        "ClusterModelPolicy",
+        {**with_rule(PINNED_RULE), "enforcement": {"action": "Deny", "running": "Quarantine"}},
+        "running: Quarantine needs a sandboxProfile",
+    ),
+    "a pace of nothing": (
+        "ClusterModelPolicy",
+        {**with_rule(PINNED_RULE), "enforcement": {"action": "Deny", "pace": {"maxPercent": 0}}},
+        "should be greater than or equal to 1",
+    ),
     "an unknown action": (
         "ClusterModelPolicy",
         {**with_rule(PINNED_RULE), "enforcement": {"action": "Block"}},

@@ -37,10 +37,19 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
-class Listing(Struct, frozen=True):
-    """All objects of a resource at one resource version."""
+Keep = Callable[[Json], Any]
+"""What to keep of an object. No more than one page of whole objects is held at a time."""
 
-    items: list[Json]
+
+def everything(stored: Json) -> Json:
+    """The object as it is."""
+    return stored
+
+
+class Listing(Struct, frozen=True):
+    """All objects of a resource at one resource version, or what is kept of them."""
+
+    items: list[Any]
     resource_version: str
 
 
@@ -66,18 +75,20 @@ class ApiClient:
         if self._session is not None:
             await self._session.close()
 
-    async def list(self, path: str, *, metadata_only: bool = False) -> Listing:
-        """Every object of a resource, page by page.
+    async def list(
+        self, path: str, *, metadata_only: bool = False, keep: Keep = everything
+    ) -> Listing:
+        """Every object of a resource, page by page, or what ``keep`` makes of each.
 
         Raises ResourceExpiredError when the listing took longer than its version is kept.
         """
-        items: list[Json] = []
+        items: list[Any] = []
         parameters = {"limit": str(PAGE_SIZE)}
         while True:
             page = await self._json(
                 "GET", path, parameters, METADATA_LIST if metadata_only else "application/json"
             )
-            items += page.get("items") or []
+            items += map(keep, page.get("items") or ())
             metadata = page.get("metadata") or {}
             token = metadata.get("continue")
             if not token:
@@ -122,10 +133,14 @@ class ApiClient:
         """
         return await self._json("PUT", path, {}, "application/json", _encode(body))
 
-    async def delete(self, path: str) -> None:
-        """Delete an object; one that is not there is as good as deleted."""
+    async def delete(self, path: str, *, uid: str = "") -> None:
+        """Delete an object; one that is not there is as good as deleted.
+
+        With ``uid`` only that very one, and none that has its name since: ClusterError, status 409.
+        """
+        body = _encode({"preconditions": {"uid": uid}}) if uid else b""
         try:
-            await self._json("DELETE", path, {}, "application/json")
+            await self._json("DELETE", path, {}, "application/json", body)
         except ClusterError as error:
             if error.status != 404:
                 raise

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import structlog
 from msgspec import Struct
 
-from weighmaster.cluster.client import ApiClient, Json
+from weighmaster.cluster.client import ApiClient, Json, Keep, everything
 from weighmaster.errors import ClusterError, ResourceExpiredError, WeighmasterError
 from weighmaster.telemetry import StoreMetrics
 
@@ -28,20 +28,24 @@ ObjectKey = tuple[str, str]
 
 
 class Resource(Struct, frozen=True):
-    """What to reflect. ``metadata_only`` saves the memory of specs that nobody reads."""
+    """What to reflect. ``metadata_only`` saves the memory of specs that nobody reads.
+
+    ``keep`` makes of each object, as it comes, what the sink is given.
+    """
 
     name: str
     path: str
     metadata_only: bool = False
+    keep: Keep = everything
 
 
 class Sink(Protocol):
     """Where a reflector puts what it sees."""
 
-    def replace(self, resource: str, objects: list[Json]) -> None:
+    def replace(self, resource: str, objects: list[Any]) -> None:
         """Take a full listing in place of everything before."""
 
-    def update(self, resource: str, stored: Json) -> None:
+    def update(self, resource: str, stored: Any) -> None:
         """Take a new or changed object."""
 
     def remove(self, resource: str, key: ObjectKey) -> None:
@@ -106,7 +110,9 @@ class Reflector:
 
     async def _list(self) -> None:
         resource = self.resource
-        listing = await self._client.list(resource.path, metadata_only=resource.metadata_only)
+        listing = await self._client.list(
+            resource.path, metadata_only=resource.metadata_only, keep=resource.keep
+        )
         self._sink.replace(resource.name, listing.items)
         self._heard_at = self._clock()
         self._metrics.relists.labels(resource.name).inc()
@@ -144,7 +150,7 @@ class Reflector:
             version = str((stored.get("metadata") or {}).get("resourceVersion") or self._version)
             match event.get("type"):
                 case "ADDED" | "MODIFIED":
-                    self._sink.update(resource.name, stored)
+                    self._sink.update(resource.name, resource.keep(stored))
                 case "DELETED":
                     self._sink.remove(resource.name, object_key(stored))
             self._heard_at = self._clock()

@@ -41,6 +41,9 @@ RECORDS = ModelRecord.names.plural
 PROFILES = SandboxProfile.names.plural
 NAMESPACES = "namespaces"
 
+_POLICIES = (CLUSTER_POLICIES, POLICIES)
+"""Their status says how many pods violate them, and changes with every pod."""
+
 
 def _namespace_labels(stored: Mapping[str, Any]) -> Labels:
     return read_metadata(stored).labels
@@ -76,6 +79,7 @@ class PolicyStore:
     def __init__(self, installation: Installation = LOCAL) -> None:
         self._installation = installation
         self._objects: dict[str, dict[ObjectKey, Any]] = {name: {} for name in _COMPILERS}
+        self._specs: dict[tuple[str, ObjectKey], tuple[str, int]] = {}
         self._snapshot: Snapshot | None = None
         self._changed = asyncio.Event()
 
@@ -85,20 +89,37 @@ class PolicyStore:
 
     def replace(self, resource: str, objects: Iterable[Json]) -> None:
         """Take a full listing in place of everything before."""
+        taken = {object_key(stored): stored for stored in objects}
         self._objects[resource] = {
-            object_key(stored): _compile(resource, stored) for stored in objects
+            key: self._take(resource, key, stored) for key, stored in taken.items()
         }
+        for gone in [at for at in self._specs if at[0] == resource and at[1] not in taken]:
+            del self._specs[gone]
         self._forget_snapshot()
 
     def update(self, resource: str, stored: Json) -> None:
         """Take a new or changed object."""
-        self._objects[resource][object_key(stored)] = _compile(resource, stored)
-        self._forget_snapshot()
+        key = object_key(stored)
+        taken = self._take(resource, key, stored)
+        if taken is not self._objects[resource].get(key):
+            self._objects[resource][key] = taken
+            self._forget_snapshot()
 
     def remove(self, resource: str, key: ObjectKey) -> None:
         """Forget an object."""
         self._objects[resource].pop(key, None)
+        self._specs.pop((resource, key), None)
         self._forget_snapshot()
+
+    def _take(self, resource: str, key: ObjectKey, stored: Json) -> object:
+        """An object, compiled; the same as before if nothing that matters has changed."""
+        known = self._objects[resource].get(key)
+        if resource in _POLICIES and (spec := _spec(stored)) is not None:
+            if known is not None and self._specs.get((resource, key)) == spec:
+                return known
+            self._specs[resource, key] = spec
+        taken = _compile(resource, stored)
+        return known if known == taken else taken
 
     def count(self, resource: str) -> int:
         """How many objects of a resource there are."""
@@ -127,6 +148,12 @@ class PolicyStore:
         self._snapshot = None
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _spec(stored: Json) -> tuple[str, int] | None:
+    """What tells one spec of an object from the next; None in files, where nothing does."""
+    metadata = read_metadata(stored)
+    return (metadata.uid, metadata.generation) if metadata.uid and metadata.generation else None
 
 
 def _compile(resource: str, stored: Json) -> object:

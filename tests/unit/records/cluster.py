@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from weighmaster.api.v1alpha1.record import ModelRecordStatus
-from weighmaster.cluster.client import ApiClient, Listing
+from weighmaster.cluster.client import ApiClient, Keep, Listing, everything
 from weighmaster.core.evaluate.records import Record, read_record, record_name
 from weighmaster.core.evidence import Evidence, Unavailable, UnavailableReason
 from weighmaster.core.values import ModelReference
@@ -79,10 +79,13 @@ class FakeCluster(ApiClient):
         found: Json = self.objects.get(RECORDS, {}).get(name, {}).get("status") or {}
         return found
 
-    async def list(self, path: str, *, metadata_only: bool = False) -> Listing:
+    async def list(
+        self, path: str, *, metadata_only: bool = False, keep: Keep = everything
+    ) -> Listing:
         assert not metadata_only
         await self._answer("list")
-        return Listing(copy.deepcopy(list(self.objects.get(path, {}).values())), str(self.version))
+        found = copy.deepcopy(list(self.objects.get(path, {}).values()))
+        return Listing(list(map(keep, found)), str(self.version))
 
     async def watch(
         self, path: str, resource_version: str, seconds: int, *, metadata_only: bool = False
@@ -115,7 +118,8 @@ class FakeCluster(ApiClient):
         self.put(collection.removeprefix(PREFIX), copy.deepcopy(dict(body)))
         return self.objects[collection][name]
 
-    async def delete(self, path: str) -> None:
+    async def delete(self, path: str, *, uid: str = "") -> None:
+        assert not uid
         await self._answer("delete")
         collection, _, name = path.rpartition("/")
         if name in self.objects.get(collection, {}):

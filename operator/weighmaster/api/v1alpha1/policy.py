@@ -121,10 +121,42 @@ class Running(StrEnum):
     EVICT = "Evict"
 
 
+class Pace(Schema, frozen=True, kw_only=True):
+    """How fast running pods are acted on, so that a mistake in a policy can be noticed."""
+
+    max_per_minute: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="Pods that this policy has quarantined, or evicted, within a minute.",
+        ),
+    ] = 10
+    max_percent: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description=(
+                "How many of the pods that serve models, in all namespaces that this policy covers,"
+                " may be in quarantine or on their way out at once; in percent, rounded up. The"
+                " rest waits until this is raised: 100 lets a policy reach all of them."
+            ),
+        ),
+    ] = 50
+
+
 class Enforcement(Schema, frozen=True, kw_only=True):
     """What happens when a rule fails, or cannot be decided."""
 
     validations = (
+        Validation(
+            rule="self.running != 'Quarantine' || has(self.sandboxProfile)",
+            message=(
+                "running: Quarantine needs a sandboxProfile: name the SandboxProfile whose"
+                " NetworkPolicy isolates the pods"
+            ),
+        ),
         Validation(
             rule=(
                 "self.action != 'Sandbox' && (!has(self.onUnknown) || self.onUnknown != 'Sandbox')"
@@ -140,17 +172,24 @@ class Enforcement(Schema, frozen=True, kw_only=True):
         Meta(description="When evidence for a rule is missing; defaults to `action`."),
     ] = None
     sandbox_profile: Annotated[
-        Name | None, Meta(description="The SandboxProfile; required for `Sandbox`.")
+        Name | None,
+        Meta(description="The SandboxProfile; required for `Sandbox` and `running: Quarantine`."),
     ] = None
     running: Annotated[
         Running,
         Meta(
             description=(
-                "Pods that already run when evidence or policy turns against them. Not in effect"
-                " in this version."
+                "Pods that already run when evidence or policy turns against them, and the action"
+                " is `Sandbox` or `Deny`. `Report` tells of them by events, metrics and this"
+                " policy's status; `Quarantine` isolates them from the network without a restart;"
+                " `Evict` evicts them, as PodDisruptionBudgets allow. What is only not known, such"
+                " as evidence during an outage, is always reported and never acted on."
             )
         ),
     ] = Running.REPORT
+    pace: Annotated[
+        Pace, Meta(description="How fast `running: Quarantine` and `running: Evict` act.")
+    ] = field(default_factory=Pace)
 
 
 _Rules = Annotated[
@@ -193,9 +232,55 @@ class ClusterModelPolicySpec(Schema, frozen=True, kw_only=True):
     rules: _Rules
 
 
+Count = Annotated[int, Meta(ge=0)]
+
+
+class RunningStatus(Schema, frozen=True, kw_only=True):
+    """What the policy finds among the pods that exist."""
+
+    violating: Annotated[Count, Meta(description="Pods for which a rule fails.")] = 0
+    undecided: Annotated[
+        Count, Meta(description="Pods for which no rule fails, but one cannot be decided.")
+    ] = 0
+    quarantined: Annotated[
+        Count, Meta(description="Pods that are in quarantine because of this policy.")
+    ] = 0
+    waiting: Annotated[
+        Count, Meta(description="Pods that are to be quarantined or evicted and wait.")
+    ] = 0
+    exposed: Annotated[
+        Count,
+        Meta(
+            description=(
+                "Pods in quarantine because of this policy that are not isolated: another"
+                " NetworkPolicy allows them traffic, or they use their node's network."
+            )
+        ),
+    ] = 0
+    message: Annotated[
+        str, Meta(max_length=1024, description="What pods wait for, or what has to be done.")
+    ] = ""
+
+
+class PolicyStatus(Status, frozen=True, kw_only=True):
+    """What the controller found out about a policy."""
+
+    running: Annotated[
+        RunningStatus | None, Meta(description="What the policy finds among running pods.")
+    ] = None
+
+
 _COLUMNS = (
     Column("Action", ".spec.enforcement.action"),
     Column("On Unknown", ".spec.enforcement.onUnknown", wide=True),
+    Column("Running", ".spec.enforcement.running", wide=True),
+    Column(
+        "Violations", ".status.running.violating", "integer", "Running pods that violate the policy"
+    ),
+    Column(
+        "Quarantined", ".status.running.quarantined", "integer", "Pods in quarantine", wide=True
+    ),
+    Column("Waiting", ".status.running.waiting", "integer", "Pods to be acted on", wide=True),
     *READY_COLUMNS,
 )
 
@@ -210,7 +295,7 @@ class ClusterModelPolicy(Resource, frozen=True, kw_only=True):
 
     metadata: ObjectMeta
     spec: ClusterModelPolicySpec
-    status: Status = field(default_factory=Status)
+    status: PolicyStatus = field(default_factory=PolicyStatus)
 
 
 class ModelPolicy(Resource, frozen=True, kw_only=True):
@@ -221,4 +306,4 @@ class ModelPolicy(Resource, frozen=True, kw_only=True):
 
     metadata: ObjectMeta
     spec: ModelPolicySpec
-    status: Status = field(default_factory=Status)
+    status: PolicyStatus = field(default_factory=PolicyStatus)

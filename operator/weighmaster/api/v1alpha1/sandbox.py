@@ -32,6 +32,13 @@ class SecretHandling(StrEnum):
     STRIP = "Strip"
 
 
+class Release(StrEnum):
+    """What happens to pods that were admitted confined and would not be any more."""
+
+    TELL = "Tell"
+    ROLLOUT = "Rollout"
+
+
 class EnvironmentVariable(Schema, frozen=True, kw_only=True):
     """An environment variable with a plain value."""
 
@@ -81,6 +88,16 @@ class SandboxProfileSpec(Schema, frozen=True, kw_only=True):
     ttl: Annotated[
         Duration | None, Meta(description="How long a sandboxed pod may live, such as `72h`.")
     ] = None
+    release: Annotated[
+        Release,
+        Meta(
+            description=(
+                "How pods that were admitted confined get out once they are approved: `Tell` says"
+                " by an event what to do, `Rollout` restarts the Deployment, StatefulSet or"
+                " DaemonSet that owns them. Quarantined pods are released as they are."
+            )
+        ),
+    ] = Release.TELL
     access: Annotated[Access, Meta(description="Who may reach into sandboxed pods.")] = field(
         default_factory=Access
     )

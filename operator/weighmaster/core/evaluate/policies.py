@@ -16,6 +16,8 @@ from weighmaster.api.v1alpha1.policy import (
     ModelPolicySpec,
     NamespacedExclude,
     NamespacedMatch,
+    Pace,
+    Running,
 )
 from weighmaster.api.v1alpha1.rules import Rule
 from weighmaster.core.evaluate.checks import compile_rule
@@ -34,6 +36,8 @@ ACTIONS = {
     EnforcementAction.SANDBOX: Action.SANDBOX,
     EnforcementAction.DENY: Action.DENY,
 }
+
+_ENFORCED = frozenset({EnforcementAction.SANDBOX, EnforcementAction.DENY})
 
 RULE_COST = 5
 """Microseconds, roughly, of a rule that is no expression."""
@@ -81,6 +85,8 @@ class Policy(Struct, frozen=True):
     rules: tuple[CompiledRule, ...]
     publishers: frozenset[str] = frozenset()
     sandbox_profile: str | None = None
+    running: Running = Running.REPORT
+    pace: Pace = Pace()
     problem: str | None = None
     warnings: tuple[str, ...] = ()
     cost: int = 0
@@ -120,6 +126,8 @@ def compile_policy(stored: Mapping[str, Any]) -> Policy:
         rules=checks,
         publishers=_named_publishers(typed),
         sandbox_profile=typed.enforcement.sandbox_profile,
+        running=typed.enforcement.running,
+        pace=typed.enforcement.pace,
         warnings=_warnings(typed),
         cost=sum(map(_cost, typed.rules)),
     )
@@ -150,6 +158,8 @@ def _require_sense(spec: ClusterModelPolicySpec | ModelPolicySpec) -> None:
     actions = (spec.enforcement.action, spec.enforcement.on_unknown)
     if EnforcementAction.SANDBOX in actions and not spec.enforcement.sandbox_profile:
         raise PolicyError("Sandbox needs enforcement.sandboxProfile")
+    if spec.enforcement.running is Running.QUARANTINE and not spec.enforcement.sandbox_profile:
+        raise PolicyError("running: Quarantine needs enforcement.sandboxProfile")
     for name, part in (("match", spec.match), ("exclude", spec.exclude)):
         if not _has_sound_selectors(part):
             raise PolicyError(
@@ -236,6 +246,12 @@ def _warnings(spec: ClusterModelPolicySpec | ModelPolicySpec) -> tuple[str, ...]
     actions = {spec.enforcement.action, spec.enforcement.on_unknown}
     if EnforcementAction.SANDBOX in actions:
         warnings.append("Sandbox is not in effect in this version: it refuses the pod")
+    running = spec.enforcement.running
+    if running is not Running.REPORT and not actions & _ENFORCED:
+        warnings.append(
+            f"running: {running.value} acts on pods whose decision is Sandbox or Deny, which this"
+            " policy never asks for"
+        )
     if any(rule.reference and rule.reference.pin.value == "Rewrite" for rule in spec.rules):
         warnings.append("pin: Rewrite is not in effect in this version")
     return tuple(warnings)

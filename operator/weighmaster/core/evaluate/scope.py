@@ -56,6 +56,10 @@ class Scope:
             return False
         return self._excluded_namespaces.matches_namespace(name, labels) is Truth.YES
 
+    def leaves_alone(self, name: str, labels: Labels | None) -> bool:
+        """Whether everything in a namespace is excluded, whatever it is."""
+        return self._exclude.everything and self.excludes_namespace(name, labels)
+
     def covers_workload(self, workload: Workload) -> bool:
         """Whether the kind and labels of an object are matched."""
         if self._kinds and not self._kinds.match(workload):
@@ -81,13 +85,14 @@ class Scope:
 class _Exclusion:
     """The parts of an exclusion apart from its namespaces. Nothing given excludes nothing."""
 
-    __slots__ = ("_given", "_kinds", "_references", "_roles")
+    __slots__ = ("_given", "_kinds", "_references", "_roles", "everything")
 
     def __init__(self, exclude: NamespacedExclude) -> None:
         self._given = exclude not in (NamespacedExclude(), Exclude())
         self._kinds = _Kinds(exclude.kinds) if exclude.kinds else None
         self._references = tuple(Glob(glob) for glob in exclude.references)
         self._roles = frozenset(exclude.roles)
+        self.everything = self._given and not (self._kinds or self._references or self._roles)
 
     def covers(self, subject: Subject) -> bool:
         if not self._given:

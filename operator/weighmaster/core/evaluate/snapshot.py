@@ -76,6 +76,7 @@ class Snapshot:
     ) -> None:
         self.policies = tuple(sorted(policies, key=lambda policy: policy.key))
         publishers, exceptions = list(publishers), list(exceptions)
+        self.exceptions = tuple(exceptions)
         self.facilities = facilities
         self.problems = tuple(
             f'{kind} "{stored.name}": {stored.problem}'
@@ -96,7 +97,8 @@ class Snapshot:
         self.namespaces = namespaces if namespaces is not None else {}
         ends = [approval.expires_at for approval in exceptions]
         ends += [record.status.expires_at for record in self.records.values()]
-        self.memory: Memory[Any] = Memory(end for end in ends if end is not None)
+        self._ends = tuple(end for end in ends if end is not None)
+        self.memory: Memory[Any] = Memory(self._ends)
         """Findings by this snapshot."""
         self._exceptions: dict[tuple[PolicyKey, str], list[Approval]] = {}
         for approval in sorted(exceptions, key=lambda approval: approval.name):
@@ -136,6 +138,10 @@ class Snapshot:
             fixed, growing = (sum(policy.cost_per_use(at) for policy in policies) for at in (0, 1))
             found = self._costs[namespace] = fixed, growing - fixed
         return found[0] + found[1] * segments
+
+    def holds_until(self, now: datetime) -> datetime | None:
+        """When the next exception or evidence expires; None when nothing does any more."""
+        return min((end for end in self._ends if end > now), default=None)
 
     def exception_for(
         self, policy: PolicyKey, rule: str, subject: Subject, now: datetime
