@@ -40,6 +40,7 @@ from weighmaster.core.values import ModelReference
 from weighmaster.core.verify.authorities import Authority, KnownAuthority
 from weighmaster.core.verify.compare import File, Scope
 from weighmaster.core.verify.cosign import split_material, verify_cosign
+from weighmaster.core.verify.loadable import fingerprints, is_loadable, loadable_digest
 from weighmaster.core.verify.model import Requirement, verify_model
 from weighmaster.core.verify.reasons import VerificationReason
 from weighmaster.core.verify.signature import Signer
@@ -108,12 +109,15 @@ def assess(
     license_, license_basis = _license(evidence, spec.asserted)
     lineage = _lineage(evidence, spec.asserted)
     found = _found(evidence, supplied)
+    digests = _digests(evidence)
     results = [_result(known, evidence, found, now) for known in authorities[:MAX_AUTHORITIES]]
     signer = next((result.identity for result in results if result.verified), None)
     return ModelRecordStatus(
         state=EvidenceState.RESOLVED,
         resolved=evidence.resolved,
         manifest_digest=content_digest(evidence.files),
+        loadable_digest=loadable_digest(digests) if digests else None,
+        fingerprints=fingerprints(digests) if digests else None,
         publisher=belonging.publisher,
         jurisdiction=belonging.jurisdiction,
         license=license_,
@@ -141,6 +145,19 @@ def assess(
         fetched_at=_time(evidence.fetched_at),
         expires_at=_earliest(evidence.expires_at, evidence.signatures_expire_at),
     )
+
+
+def _digests(evidence: Evidence) -> dict[str, str]:
+    """The files that may be loaded with their digests; none unless all of them are known."""
+    files = [file for file in evidence.files if is_loadable(file.name)]
+    digests = {file.name: file.sha256 for file in files if file.sha256}
+    whole = len(digests) == len(files) and not evidence.lacks(*HIDING)
+    return digests if whole and all(map(_is_unicode, digests)) else {}
+
+
+def _is_unicode(name: str) -> bool:
+    """Whether a name can be that of a file: JSON may spell half a surrogate pair."""
+    return not any("\ud800" <= c <= "\udfff" for c in name)
 
 
 def unavailable(answer: Unavailable, belonging: Belonging) -> ModelRecordStatus:

@@ -11,6 +11,7 @@ __all__ = [
     "ModelReference",
     "ModelUse",
     "Outcome",
+    "Place",
     "Process",
     "Role",
     "Setting",
@@ -64,11 +65,31 @@ class Process(Struct, frozen=True):
     load_format: str | None = None
 
 
+class Place(Struct, frozen=True, kw_only=True):
+    """Where in its pod a container finds weights.
+
+    ``volume`` is the volume's name and ``source`` what kind of one it is (``emptyDir``), ``mount``
+    the path at which the container has it. ``inside`` is what is loaded and ``root`` where the
+    reference as a whole lies, both as absolute paths in the volume. ``store`` is ``root`` as a
+    reference where it outlives the pod, else empty; ``fetchers`` are the containers that fetch the
+    reference to there.
+    """
+
+    volume: str
+    source: str
+    mount: str
+    inside: str
+    root: str
+    store: str = ""
+    fetchers: tuple[str, ...] = ()
+
+
 class ModelUse(Struct, frozen=True):
     """One reference as used by one workload.
 
     ``path`` is the field that names it (``spec.template.spec.containers[0].args[3]``) and
-    ``reason`` says in a few words why that field names weights.
+    ``reason`` says in a few words why that field names weights. ``places`` are where its container
+    finds it on volumes; none where the server itself fetches it, or where no manifest tells.
     """
 
     reference: ModelReference
@@ -76,6 +97,7 @@ class ModelUse(Struct, frozen=True):
     path: str
     process: Process
     reason: str
+    places: tuple[Place, ...] = ()
 
 
 class Outcome(StrEnum):

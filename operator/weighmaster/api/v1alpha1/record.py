@@ -22,6 +22,7 @@ ReasonCode = Annotated[str, Meta(max_length=64)]
 Bundle = Annotated[str, Meta(max_length=524288)]
 LicenseExpression = Annotated[str, Meta(max_length=256)]
 Issuer = Annotated[str, Meta(max_length=512)]
+Fingerprints = Annotated[str, Meta(max_length=16384)]
 MAX_PREDICATE = 16 * 1024
 """Bytes of one predicate, as JSON."""
 
@@ -241,6 +242,24 @@ class ModelRecordStatus(Status, frozen=True, kw_only=True):
     ] = None
     manifest_digest: Annotated[
         Sha256 | None, Meta(description="Digest of the content manifest, names included.")
+    ] = None
+    loadable_digest: Annotated[
+        Sha256 | None,
+        Meta(
+            description=(
+                "Digest of the files that a server may load, names included: all but documentation,"
+                " signatures and what hubs keep beside a model."
+            )
+        ),
+    ] = None
+    fingerprints: Annotated[
+        Fingerprints | None,
+        Meta(
+            description=(
+                "The same files one by one, where they are at most 512: the first 24 bytes of a"
+                " SHA-256 over name and digest of each, sorted, in base64."
+            )
+        ),
     ] = None
     publisher: Annotated[Name | None, Meta(description="The ModelPublisher it belongs to.")] = None
     jurisdiction: Annotated[Jurisdiction | None, Meta(description="The publisher's country.")] = (

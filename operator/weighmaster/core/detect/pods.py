@@ -127,6 +127,7 @@ class _PodReader:
         self.views = [views.of(container, self.volumes, pod.around) for container in containers]
 
     def read(self) -> None:
+        start = len(self.sink.uses)
         for view in self.views:
             self._collect_downloads(view)
         for view in self.views:
@@ -139,6 +140,7 @@ class _PodReader:
                 unread.commands(view, self.volumes, self.pod.kind, self.sink)
         remains.volumes(self.pod.path, self.volumes, self.sink)
         remains.downloads(self.volumes, self.sink, batch=self.pod.kind in custom.BATCH_KINDS)
+        self.sink.place(start, self.volumes.places)
 
     # Downloads.
 

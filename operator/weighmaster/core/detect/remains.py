@@ -9,7 +9,7 @@ from weighmaster.core.detect.runtimes.table import Runtime
 from weighmaster.core.detect.servers import Server
 from weighmaster.core.detect.sink import Sink
 from weighmaster.core.detect.volumes import Download, Volumes
-from weighmaster.core.values import Process, Role
+from weighmaster.core.values import Place, Process, Role
 
 _TABLES = {name: Runtime(name=name) for name in ("ollama", "download")}
 _MODELPACK = "model.csi.modelpack.org"
@@ -44,6 +44,9 @@ def volumes(pod: Path, found: Volumes, sink: Sink) -> None:
             continue
         if not sink.names(reference, Role.BASE):
             sink.add(reference, Role.BASE, path, Process(runtime="volume"), "model volume")
+            source = "image" if "image" in volume else "csi"
+            place = Place(volume=name, source=source, mount="", inside="/", root="/")
+            found.places[None, reference.canonical] = [place]
 
 
 def downloads(found: Volumes, sink: Sink, *, batch: bool) -> None:

@@ -1,11 +1,13 @@
 """Collecting model uses."""
 
+from collections.abc import Mapping, Sequence
+
 from msgspec import structs
 
 from weighmaster.core import references
 from weighmaster.core.detect.budget import Budget
 from weighmaster.core.detect.paths import Path, render
-from weighmaster.core.values import ModelReference, ModelUse, Process, Role
+from weighmaster.core.values import ModelReference, ModelUse, Place, Process, Role
 
 MAX_USES = 2000
 """Uses that one object may have; more are one further use with unknown weights."""
@@ -41,6 +43,16 @@ class Sink:
         self._seen.add(key)
         self._named.add(key[:2])
         self.uses.append(use)
+
+    def place(self, start: int, places: Mapping[tuple[str | None, str], Sequence[Place]]) -> None:
+        """Say where the uses from ``start`` on are found, by container and reference."""
+        if not places:
+            return
+        for index in range(start, len(self.uses)):
+            use = self.uses[index]
+            found = places.get((use.process.container, use.reference.canonical))
+            if found:
+                self.uses[index] = structs.replace(use, places=tuple(found))
 
     def take(self, other: "Sink", role: Role) -> None:
         """Add what another sink has found; what it calls a base model is ``role`` here."""

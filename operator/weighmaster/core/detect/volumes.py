@@ -6,7 +6,7 @@ from weighmaster.core import references
 from weighmaster.core.detect.containers import Container
 from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.reading import Json, items, mapping, text
-from weighmaster.core.values import ModelReference
+from weighmaster.core.values import ModelReference, Place
 
 STORED = "volume that holds the downloaded copy"
 """Reason of a use whose reference is only the place where a download is kept."""
@@ -34,13 +34,14 @@ class Download:
 
 
 class Location:
-    """A path inside a volume."""
+    """A path inside a volume, and the mount that it was found through."""
 
-    __slots__ = ("inside", "volume")
+    __slots__ = ("inside", "mount", "volume")
 
-    def __init__(self, volume: str, inside: str) -> None:
+    def __init__(self, volume: str, inside: str, mount: str = "") -> None:
         self.volume = volume
         self.inside = inside
+        self.mount = mount
 
 
 class Volumes:
@@ -58,6 +59,8 @@ class Volumes:
         """By canonical reference, the field of the download that names it, as paths resolved."""
         self.stores: list[ModelReference] = []
         """Volumes that outlive the pod, behind paths that resolved to a download."""
+        self.places: dict[tuple[str | None, str], list[Place]] = {}
+        """By container and canonical reference, where paths were resolved to."""
 
     def locate(self, container: Container, path: str) -> Location | None:
         """The volume that the longest mount over ``path`` shows, and the path inside it."""
@@ -73,7 +76,7 @@ class Volumes:
             if found is not None:
                 name, sub = found
                 below = clean.lstrip("/") if at == "/" else clean[len(at) :]
-                return Location(name, _single(normpath(f"/{sub}/{below}")))
+                return Location(name, _single(normpath(f"/{sub}/{below}")), at)
             if at in ("/", "", "."):
                 break
             at = at.rpartition("/")[0] or ("/" if at[:1] == "/" else "")
@@ -93,9 +96,41 @@ class Volumes:
         if fetched:
             # The server loads what lies there, which need not be what was fetched this time.
             if _outlives(self.by_name.get(location.volume)):
-                self.stores.append(self.reference(location))
+                store = self.reference(location)
+                self.stores.append(store)
+                self._note(container, store, location)
             return fetched
-        return [self.reference(location)]
+        reference = self.reference(location)
+        self._note(container, reference, location)
+        return [reference]
+
+    def _note(
+        self,
+        container: Container,
+        reference: ModelReference,
+        location: Location,
+        download: Download | None = None,
+    ) -> None:
+        """Remember where a container finds a reference."""
+        root = location.inside
+        fetchers: tuple[str, ...] = ()
+        if download is not None and download.place is not None:
+            root = download.place[1]
+            fetchers = ((download.container.name if download.container else None) or "",)
+        found = self.by_name.get(location.volume)
+        store = self.reference(Location(location.volume, root)) if _outlives(found) else None
+        place = Place(
+            volume=location.volume,
+            source=next((key for key in found[0] if key != "name"), "") if found else "",
+            mount=location.mount,
+            inside=location.inside,
+            root=root,
+            store=store.canonical if store is not None and store.known else "",
+            fetchers=fetchers,
+        )
+        noted = self.places.setdefault((container.name, reference.canonical), [])
+        if place not in noted:
+            noted.append(place)
 
     def _fetched(
         self, container: Container, path: str, location: Location | None
@@ -117,6 +152,8 @@ class Volumes:
             if is_below(here, there) or (is_below(there, here) and download.role != "generic"):
                 found.append(download.reference)
                 self.fields[download.reference.canonical] = download.path
+                if location is not None:
+                    self._note(container, download.reference, location, download)
         return found
 
     def reference(self, location: Location) -> ModelReference:
