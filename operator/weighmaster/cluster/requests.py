@@ -8,14 +8,11 @@ from datetime import UTC, datetime
 import structlog
 from msgspec import Struct
 
-from weighmaster.api import GROUP
-from weighmaster.api.v1alpha1 import VERSION, ModelRecord
 from weighmaster.cluster.client import ApiClient
+from weighmaster.cluster.recording import COLLECTION, create_record
 from weighmaster.cluster.store import ClusterStore
-from weighmaster.core.evaluate.records import LAST_USED, Record, new_record
+from weighmaster.core.evaluate.records import LAST_USED, Record
 from weighmaster.errors import ClusterError
-
-COLLECTION = f"/apis/{GROUP}/{VERSION}/{ModelRecord.names.plural}"
 
 MAX_WAITING = 1000
 """Requests not sent yet; more are dropped, and made again by the next request for the model."""
@@ -25,6 +22,9 @@ MAX_REMEMBERED = 10_000
 
 AGAIN_AFTER = 0.5
 """Seconds of rest after a request that failed."""
+
+_FOR_GOOD = frozenset({400, 409, 413, 422})
+"""Refusals that asking again does not change: of the record itself, or of all its names."""
 
 _log = structlog.get_logger()
 
@@ -64,8 +64,7 @@ class EvidenceRequests:
                     annotations = {"annotations": {LAST_USED: job.day}}
                     await self._client.patch(f"{COLLECTION}/{job.name}", {"metadata": annotations})
                 else:
-                    await self._client.create(COLLECTION, new_record(job))
-                    _log.info("record created", reference=job)
+                    await create_record(self._client, job)
             except ClusterError as error:
                 self._failed(job, error)
                 if isinstance(job, str):  # what is only noted must not hold up what is asked for
@@ -74,9 +73,10 @@ class EvidenceRequests:
     def _failed(self, job: str | _Use, error: ClusterError) -> None:
         if isinstance(job, _Use):
             self._noted.pop(job.name, None)
-        elif error.status != 409:
+            return
+        _log.warning("record not created", reference=job, error=str(error))
+        if error.status not in _FOR_GOOD:
             self._asked.pop(job, None)
-            _log.warning("record not created", reference=job, error=str(error))
 
     def used(self, records: Iterable[Record], day: str) -> None:
         """Note that records were used on a day, once a day; never blocks."""

@@ -20,10 +20,11 @@ from weighmaster.api.v1alpha1 import VERSION, ClusterModelPolicy, ModelPolicy, M
 from weighmaster.api.v1alpha1 import ModelRecord as RecordResource
 from weighmaster.api.v1alpha1.record import EvidenceState, ModelRecordStatus
 from weighmaster.cluster.client import ApiClient, Json
+from weighmaster.cluster.recording import create_record
 from weighmaster.cluster.reflector import Reflector, Resource
 from weighmaster.core.assess import Supplied, assess, stated, unavailable
 from weighmaster.core.attestations import Demand
-from weighmaster.core.evaluate.records import is_gathered, new_record
+from weighmaster.core.evaluate.records import is_gathered
 from weighmaster.core.evidence import Evidence, Unavailable, UnavailableReason
 from weighmaster.core.values import ModelReference
 from weighmaster.core.verify.authorities import KnownAuthority
@@ -128,6 +129,7 @@ class RecordKeeper:
         self._written: dict[str, tuple[Json, datetime]] = {}
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._tidied: datetime | None = None
+        self._nameless: dict[str, datetime] = {}
         self._held: dict[str, Held | None] = {}
         self._seen: tuple[Json, ...] = ()
         self._view = View((), ())
@@ -333,12 +335,18 @@ class RecordKeeper:
         if not view.lineage:
             return
         missing = sorted(missing_ancestors(records).items())
+        now = self._clock()
+        self._nameless = {each: until for each, until in self._nameless.items() if now < until}
         for reference, depth in missing[:MAX_CREATED]:
+            if now < self._nameless.get(reference, now):
+                continue
             try:
-                await self._client.create(_collection(RECORDS), new_record(reference, depth))
+                await create_record(self._client, reference, depth)
             except ClusterError as error:
-                if error.status != 409:  # else the watch has not told of it yet
+                if error.status != 409:
                     raise
+                self._nameless[reference] = now + PAUSE
+                _log.warning("record not created", reference=reference, error=str(error))
 
     async def _tidy(self) -> None:
         """Delete records that Weighmaster made and no decision has used for a long time."""

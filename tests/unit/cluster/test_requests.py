@@ -13,7 +13,8 @@ from tests.unit.cluster.conftest import eventually
 from tests.unit.core.builders import NOW
 from weighmaster.cluster import requests as requests_module
 from weighmaster.cluster.client import ApiClient
-from weighmaster.cluster.requests import COLLECTION, EvidenceRequests
+from weighmaster.cluster.recording import COLLECTION, MAX_NAMES
+from weighmaster.cluster.requests import EvidenceRequests
 from weighmaster.cluster.store import ClusterStore, PolicyStore
 from weighmaster.core.evaluate.records import new_record, read_record, record_name
 from weighmaster.core.evaluate.snapshot import Snapshot
@@ -32,6 +33,7 @@ class FakeClient(ApiClient):
     def __init__(self) -> None:
         super().__init__()
         self.created: list[str] = []
+        self.stored: dict[str, Json] = {}
         self.patched: list[tuple[str, Json]] = []
         self.failures: list[ClusterError] = []
         self.gate: asyncio.Event | None = None
@@ -39,8 +41,17 @@ class FakeClient(ApiClient):
     async def create(self, collection: str, body: Mapping[str, Any]) -> Json:
         assert collection == COLLECTION
         await self._answer()
+        name = body["metadata"]["name"]
+        if name in self.stored:
+            raise ClusterError("it is there", status=409)
+        self.stored[name] = dict(body)
         self.created.append(body["spec"]["reference"])
         return dict(body)
+
+    async def get(self, path: str, *, metadata_only: bool = False) -> Json:
+        assert not metadata_only
+        await self._answer()
+        return self.stored[path.removeprefix(f"{COLLECTION}/")]
 
     async def patch(self, path: str, changes: Mapping[str, Any]) -> None:
         await self._answer()
@@ -158,10 +169,52 @@ async def test_request_that_failed_is_made_again_when_it_is_needed_again(
 async def test_record_that_another_replica_made_is_as_good_as_ours(
     client: FakeClient, start: Start
 ) -> None:
-    client.failures.append(ClusterError("it is there", status=409))
+    client.stored[record_name(REFERENCE)] = new_record(REFERENCE)
+    requests = start()
+    requests.ask((REFERENCE,))
+    requests.ask((REFERENCE,))
+    requests.ask((OTHER,))
+    await eventually(lambda: client.created == [OTHER])
+
+
+async def test_record_gets_another_name_where_a_stranger_has_taken_its_own(
+    client: FakeClient, start: Start
+) -> None:
+    client.stored[record_name(REFERENCE)] = new_record("hf://evil/m")
+    client.stored[record_name(REFERENCE, 1)] = {"metadata": {}, "spec": {"reference": 5}}
+    requests = start()
+    requests.ask((REFERENCE,))
+    await eventually(lambda: client.created == [REFERENCE])
+    made = client.stored[record_name(REFERENCE, 2)]
+    assert read_record(made).reference == REFERENCE
+    again = start()  # another replica
+    again.ask((REFERENCE, OTHER))
+    await eventually(lambda: client.created == [REFERENCE, OTHER])
+
+
+async def test_names_that_are_all_taken_are_not_tried_for_ever(
+    client: FakeClient, start: Start
+) -> None:
+    for number in range(MAX_NAMES):
+        client.stored[record_name(REFERENCE, number)] = new_record(f"hf://evil/m{number}")
+    requests = start()
+    requests.ask((REFERENCE,))
+    requests.ask((OTHER,))
+    await eventually(lambda: client.created == [OTHER])
+    requests.ask((REFERENCE,))
+    await asyncio.sleep(0.03)
+    assert client.created == [OTHER]
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_record_that_the_api_server_never_takes_is_not_asked_for_again(
+    client: FakeClient, start: Start, status: int
+) -> None:
+    client.failures.append(ClusterError("no", status=status))
     requests = start()
     requests.ask((REFERENCE,))
     await eventually(lambda: not client.failures)
+    await asyncio.sleep(0.02)
     requests.ask((REFERENCE,))
     requests.ask((OTHER,))
     await eventually(lambda: client.created == [OTHER])
@@ -176,6 +229,7 @@ async def test_record_that_was_deleted_is_asked_for_again(
     store.put(REFERENCE, state="Resolved", resolved=REFERENCE)
     assert await requests.settled((REFERENCE,))
     store.remove(REFERENCE)
+    client.stored.clear()
     assert not await requests.settled((REFERENCE,))
     requests.ask((REFERENCE,))
     await eventually(lambda: client.created == [REFERENCE, REFERENCE])

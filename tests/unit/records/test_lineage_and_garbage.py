@@ -28,8 +28,10 @@ from tests.unit.records.situations import (
     quiet,
     resolved,
 )
+from weighmaster.cluster.recording import MAX_NAMES
 from weighmaster.core.assess import Belonging, unavailable
 from weighmaster.core.evaluate import Finding, evaluate
+from weighmaster.core.evaluate.records import record_name
 from weighmaster.core.evidence import CardFacts, Evidence
 from weighmaster.core.reasons import Reason
 from weighmaster.core.values import Outcome
@@ -79,6 +81,35 @@ async def test_base_whose_record_could_not_be_made_is_tried_again(
     )
     cluster.failures += [ClusterError("no", status=503)] * 2
     cluster.remove("modelrecords", base)
+    await eventually(lambda: "hf://root/base" in references_of(cluster))
+
+
+async def test_base_gets_a_record_although_a_stranger_has_taken_its_name(
+    cluster: FakeCluster, gatherer: FakeGatherer, start: Start
+) -> None:
+    gatherer.answers[PINNED] = made_from(PINNED, "hf://root/base")
+    cluster.put("clustermodelpolicies", policy(LINEAGE))
+    cluster.put("modelrecords", record("hf://evil/m", record_name("hf://root/base")))
+    cluster.put("modelrecords", record(PINNED, "m"))
+    start()
+    await eventually(lambda: "hf://root/base" in references_of(cluster))
+
+
+async def test_names_of_a_base_that_are_all_taken_do_not_keep_the_keeper_busy(
+    cluster: FakeCluster, gatherer: FakeGatherer, start: Start, time: Time
+) -> None:
+    gatherer.answers[PINNED] = made_from(PINNED, "hf://root/base", "hf://root/other")
+    cluster.put("clustermodelpolicies", policy(LINEAGE))
+    for number in range(MAX_NAMES):
+        taken = record_name("hf://root/base", number)
+        cluster.put("modelrecords", record(f"hf://evil/m{number}", taken))
+    cluster.put("modelrecords", record(PINNED, "m"))
+    start()
+    await eventually(lambda: "hf://root/other" in references_of(cluster))
+    await quiet()
+    assert cluster.calls["create"] <= MAX_NAMES + 2
+    cluster.remove("modelrecords", record_name("hf://root/base", 3))
+    time.pass_by(seconds=31)
     await eventually(lambda: "hf://root/base" in references_of(cluster))
 
 

@@ -14,6 +14,7 @@ from weighmaster.core.evaluate.records import (
     content_formats,
     is_gathered,
     named_formats,
+    record_name,
 )
 from weighmaster.core.evaluate.spdx import AllowList
 from weighmaster.core.evaluate.subject import Subject
@@ -35,7 +36,8 @@ def found(subject: Subject) -> Record | Verdict:
         return nothing_fetched(subject)
     record = subject.record
     if record is None:
-        return error(Reason.EVIDENCE_NOT_AVAILABLE, "evidence not available yet", subject.key)
+        message = f"evidence not available yet{_taken(subject)}"
+        return error(Reason.EVIDENCE_NOT_AVAILABLE, message, subject.key)
     if missing := record.missing(subject.now):
         if record.awaited(subject.now):
             return error(Reason.EVIDENCE_PENDING, f"{missing} ({see(record)})", subject.key)
@@ -47,6 +49,14 @@ def found(subject: Subject) -> Record | Verdict:
             f" {record.renamed} ({see(record)})",
         )
     return record
+
+
+def _taken(subject: Subject) -> str:
+    """A remark for people where the name that its record should have is another's."""
+    name = record_name(subject.key)
+    if name not in subject.snapshot.record_names:
+        return ""
+    return f" (ModelRecord {name} has its record's name and is about something else)"
 
 
 def evidence(subject: Subject) -> Record | Verdict:

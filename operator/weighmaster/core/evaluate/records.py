@@ -257,22 +257,29 @@ def record_key(reference: ModelReference, namespace: str = "") -> str:
     return reference.canonical.partition("#")[0]
 
 
-def record_name(reference: str) -> str:
-    """The name of the record of a reference: readable, unique, and the same everywhere."""
+def record_name(reference: str, number: int = 0) -> str:
+    """The name of the record of a reference: readable, unique, and the same everywhere.
+
+    ``number`` makes others of it, for where somebody has taken the first.
+    """
     digest = sha256(reference.encode()).hexdigest()[:12]
     kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in reference.lower())
     slug = "-".join(filter(None, kept.split("-")))[:48].strip("-")
-    return f"{slug}-{digest}" if slug else digest
+    name = f"{slug}-{digest}" if slug else digest
+    return f"{name}-{number}" if number else name
 
 
-def new_record(reference: str, depth: int = 0) -> dict[str, Any]:
-    """A ModelRecord to create for a reference; ``depth`` is how far up a lineage it is."""
+def new_record(reference: str, depth: int = 0, number: int = 0) -> dict[str, Any]:
+    """A ModelRecord to create for a reference.
+
+    ``depth`` is how far up a lineage it is, ``number`` which of its names it gets.
+    """
     annotations = {LINEAGE_DEPTH: str(depth)} if depth else {}
     return {
         "apiVersion": f"{GROUP}/v1alpha1",
         "kind": "ModelRecord",
         "metadata": {
-            "name": record_name(reference),
+            "name": record_name(reference, number),
             "labels": dict([MANAGED_BY]),
             "annotations": annotations,
         },

@@ -93,7 +93,10 @@ class Snapshot:
         self.publishers = NamespaceIndex(
             (reference, publisher) for publisher in usable for reference in publisher.references
         )
+        records = list(records)
         self.records = _by_reference(records)
+        self.record_names = frozenset(record.name for record in records)
+        """Names that are taken, whatever the record that has one is about."""
         self.namespaces = namespaces if namespaces is not None else {}
         ends = [approval.expires_at for approval in exceptions]
         ends += [record.status.expires_at for record in self.records.values()]
