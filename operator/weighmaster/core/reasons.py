@@ -40,7 +40,15 @@ class Reason(StrEnum):
     PREDICATE_NOT_READ = "PredicateNotRead"
     POLICY_UNUSABLE = "PolicyUnusable"
 
-    SANDBOX_UNAVAILABLE = "SandboxUnavailable"
+    SANDBOX_PROFILE_MISSING = "SandboxProfileMissing"
+    SANDBOX_PROFILE_CONFLICT = "SandboxProfileConflict"
+    SANDBOX_IMPOSSIBLE = "SandboxImpossible"
+    SANDBOX_SECRETS = "SandboxSecrets"
+    SANDBOX_INCOMPLETE = "SandboxIncomplete"
+    SANDBOX_NETWORK_MISSING = "SandboxNetworkMissing"
+    SANDBOX_NETWORK_OPEN = "SandboxNetworkOpen"
+    SANDBOX_PROTECTED = "SandboxProtected"
+
     TOO_MANY_MODEL_USES = "TooManyModelUses"
     NOT_READY = "NotReady"
     UNSUPPORTED_REQUEST = "UnsupportedRequest"
@@ -155,9 +163,39 @@ EXPLANATIONS: dict[Reason, str] = {
         "This version of Weighmaster cannot use the stored policy, so it fails for everything the"
         " policy may match. Its status says what is wrong."
     ),
-    Reason.SANDBOX_UNAVAILABLE: (
-        "The decision is Sandbox, but this version cannot confine pods yet; an unconfined pod is"
-        " refused."
+    Reason.SANDBOX_PROFILE_MISSING: (
+        "The model may only run in a sandbox whose SandboxProfile does not exist or cannot be used."
+        " Its status says what is wrong."
+    ),
+    Reason.SANDBOX_PROFILE_CONFLICT: (
+        "Several policies each want the model in a sandbox of another profile. Name one and the"
+        " same profile in all of them."
+    ),
+    Reason.SANDBOX_IMPOSSIBLE: (
+        "The model may only run in a sandbox, and something that the pod has reaches out of it and"
+        " cannot be taken away without changing what the pod is. The message names the field."
+    ),
+    Reason.SANDBOX_SECRETS: (
+        "The model may only run in a sandbox, and its profile lets no secrets in. Remove them from"
+        " the pod; a profile with `secrets: Strip` takes them away by itself."
+    ),
+    Reason.SANDBOX_INCOMPLETE: (
+        "The pod lacks a part of the confinement that its decision asks for. Another webhook changed"
+        " it after Weighmaster did, or it existed before; the message names the fields."
+    ),
+    Reason.SANDBOX_NETWORK_MISSING: (
+        "The NetworkPolicy that isolates sandboxed pods of the profile is not in the namespace yet,"
+        " or not as it must be. The controller is making it; the pod will be created again."
+    ),
+    Reason.SANDBOX_NETWORK_OPEN: (
+        "Another NetworkPolicy selects the sandboxed pod and allows it traffic; what one policy"
+        " allows, no other can forbid. Exclude pods with the label `weighmaster.dev/sandbox` from"
+        " it, or allow the same in the profile."
+    ),
+    Reason.SANDBOX_PROTECTED: (
+        "The request would weaken a sandbox, or reach into it. Only the controller may change"
+        " labels and NetworkPolicies of sandboxes, and only those whom the profile names under"
+        " `access` may exec, attach, port-forward or debug."
     ),
     Reason.TOO_MANY_MODEL_USES: (
         "The object names more models than one decision may cover. Split it up."

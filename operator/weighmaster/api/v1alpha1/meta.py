@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, field
 
@@ -176,10 +176,6 @@ class ObjectMeta(Schema, frozen=True, kw_only=True, forbid_unknown_fields=False)
     annotations: dict[str, str] = field(default_factory=dict)
     creation_timestamp: datetime | None = None
 
-
-RawObject = Annotated[
-    dict[str, Any], Meta(extra_json_schema={"x-kubernetes-preserve-unknown-fields": True})
-]
 
 READY_COLUMNS = (
     Column("Ready", ".status.conditions[?(@.type=='Ready')].status"),

@@ -1,12 +1,13 @@
 """SandboxProfile: the confinement in which a model that does not comply may still run."""
 
+import re
 from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta, field
 
 from weighmaster.api.resource import Column, Names, Resource, Schema, Scope, Validation
-from weighmaster.api.v1alpha1.meta import READY_COLUMNS, Name, ObjectMeta, RawObject, Status
+from weighmaster.api.v1alpha1.meta import READY_COLUMNS, Name, ObjectMeta, Status
 from weighmaster.api.v1alpha1.network import NetworkRules
 
 MAX_PROFILE_NAME = 63
@@ -22,7 +23,65 @@ Quantity = Annotated[
     ),
 ]
 
-Duration = Annotated[str, Meta(max_length=16, pattern=r"^([0-9]+(s|m|h|d))+$")]
+Duration = Annotated[str, Meta(max_length=16, pattern=r"^([1-9][0-9]*(s|m|h|d))+$")]
+
+
+MAX_SECONDS = 2**31 - 1
+"""What ``activeDeadlineSeconds`` may be."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds_of(duration: str) -> int:
+    """The seconds of a duration, such as ``36h`` or ``1d12h``; at most ``MAX_SECONDS``."""
+    parts = re.findall(r"([0-9]+)([smhd])", duration)
+    return min(sum(int(count) * _UNITS[unit] for count, unit in parts), MAX_SECONDS)
+
+
+class TolerationOperator(StrEnum):
+    """How a taint's value is compared."""
+
+    EXISTS = "Exists"
+    EQUAL = "Equal"
+
+
+class TaintEffect(StrEnum):
+    """What a taint does to pods that do not tolerate it."""
+
+    NO_SCHEDULE = "NoSchedule"
+    PREFER_NO_SCHEDULE = "PreferNoSchedule"
+    NO_EXECUTE = "NoExecute"
+
+
+class Toleration(Schema, frozen=True, kw_only=True):
+    """A taint that sandboxed pods tolerate (core/v1 Toleration)."""
+
+    validations = (
+        Validation(
+            rule="self.operator == 'Exists' ? !has(self.value) || self.value == '' : has(self.key)",
+            message="Exists takes no value, and Equal needs a key",
+        ),
+        Validation(
+            rule=(
+                "!has(self.tolerationSeconds) || has(self.effect) && self.effect == 'NoExecute'"
+            ),
+            message="tolerationSeconds needs the effect NoExecute",
+        ),
+    )
+
+    key: Annotated[
+        str, Meta(max_length=317, description="Key of the taint; any when not given.")
+    ] = ""
+    operator: Annotated[TolerationOperator, Meta(description="How the value is compared.")] = (
+        TolerationOperator.EQUAL
+    )
+    value: Annotated[str, Meta(max_length=63, description="Value of the taint.")] = ""
+    effect: Annotated[
+        TaintEffect | None, Meta(description="Effect of the taint; any when not given.")
+    ] = None
+    toleration_seconds: Annotated[
+        Annotated[int, Meta(ge=0)] | None, Meta(description="How long the taint is tolerated.")
+    ] = None
 
 
 class SecretHandling(StrEnum):
@@ -70,7 +129,7 @@ class SandboxProfileSpec(Schema, frozen=True, kw_only=True):
         Meta(max_length=64, description="Labels of the nodes that sandboxed pods run on."),
     ] = field(default_factory=dict)
     tolerations: Annotated[
-        list[RawObject], Meta(max_length=32, description="Tolerations for those nodes.")
+        list[Toleration], Meta(max_length=32, description="Tolerations for those nodes.")
     ] = field(default_factory=list)
     network_policy: Annotated[
         NetworkRules, Meta(description="Traffic that stays allowed; none by default, not even DNS.")
@@ -80,11 +139,51 @@ class SandboxProfileSpec(Schema, frozen=True, kw_only=True):
     ] = SecretHandling.REFUSE
     resources: Annotated[
         dict[str, Quantity],
-        Meta(max_length=32, description="Upper limits by resource name, per container."),
+        Meta(
+            max_length=32,
+            description=(
+                "Upper limits by resource name, per container. Of extended resources, such as"
+                " `nvidia.com/gpu`, containers get no more than this, and none that they do not"
+                " ask for."
+            ),
+            extra_json_schema={
+                "x-kubernetes-validations": [
+                    {
+                        "rule": (
+                            "self.all(name, name in ['cpu', 'memory', 'ephemeral-storage']"
+                            " || name.startsWith('hugepages-') || name.contains('/'))"
+                        ),
+                        "message": (
+                            "containers have cpu, memory, ephemeral-storage, hugepages-<size> and"
+                            " extended resources such as nvidia.com/gpu"
+                        ),
+                    }
+                ]
+            },
+        ),
     ] = field(default_factory=dict)
     env: Annotated[
-        list[EnvironmentVariable], Meta(max_length=64, description="Variables to set.")
+        list[EnvironmentVariable],
+        Meta(
+            max_length=64,
+            description="Variables to set, over those of the same name.",
+            extra_json_schema={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
     ] = field(default_factory=list)
+    run_as_user: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=2**31 - 1,
+            description=(
+                "User id for pods that would run as root, or that do not say as whom: images whose"
+                " own user is root would not start otherwise."
+            ),
+        ),
+    ] = 65534
     ttl: Annotated[
         Duration | None, Meta(description="How long a sandboxed pod may live, such as `72h`.")
     ] = None
@@ -104,7 +203,7 @@ class SandboxProfileSpec(Schema, frozen=True, kw_only=True):
 
 
 class SandboxProfile(Resource, frozen=True, kw_only=True):
-    """A confinement. Not in effect in this version: a Sandbox decision refuses the pod."""
+    """The confinement in which a model that does not comply may still run, to be audited."""
 
     names = Names(
         "SandboxProfile", "sandboxprofiles", "sandboxprofile", ("sandboxp",), Scope.CLUSTER
