@@ -5,73 +5,42 @@ Admission, audit and the command line all come through here, so they cannot disa
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
 
 from weighmaster.core.decide import Decision, decide
 from weighmaster.core.detect import detect
-from weighmaster.core.enforce import enforce
+from weighmaster.core.enforce import enforce, require_form
+from weighmaster.core.enforce.confinement.network import SANDBOX_LABEL
+from weighmaster.core.enforce.guard import REACHING, harden_debuggers, objection
 from weighmaster.core.evaluate import evaluate, too_costly
 from weighmaster.core.evaluate.selectors import Labels
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.evaluate.subject import Workload
+from weighmaster.core.patch import difference
 from weighmaster.core.reasons import Reason
-from weighmaster.core.respond import ALLOWED, Leniency, Response, mutate, refuse, validate
+from weighmaster.core.request import AdmissionRequest, Document, Operation, Stage
+from weighmaster.core.respond import ALLOWED, Leniency, Response, mark, mutate, refuse, validate
 from weighmaster.core.values import Action, ModelUse, Outcome
 
 MAX_USES = 256
 """Model uses in one object; each is evaluated against every rule that matches it."""
 
-Document = Mapping[str, Any]
-
-
-class Operation(StrEnum):
-    """What a request does to an object."""
-
-    CREATE = "CREATE"
-    UPDATE = "UPDATE"
-    DELETE = "DELETE"
-    CONNECT = "CONNECT"
-
-
-class Stage(StrEnum):
-    """Which of the two admission stages a request belongs to."""
-
-    MUTATE = "mutate"
-    VALIDATE = "validate"
-
-
-class AdmissionRequest(Struct, frozen=True):
-    """What the pipeline needs of an AdmissionReview's request.
-
-    ``gathering`` says that somebody gathers the evidence that turns out to be missing.
-    ``namespace`` is the API server's word for where the object lives, whatever the object says;
-    ``user`` and ``groups`` are its word for who asks.
-    """
-
-    stage: Stage
-    operation: Operation
-    subresource: str
-    namespace: str
-    name: str
-    document: Document | None
-    old_document: Document | None = None
-    gathering: bool = False
-    user: str = ""
-    groups: tuple[str, ...] = ()
+__all__ = ["AdmissionRequest", "Operation", "Review", "Stage", "describe", "review"]
 
 
 class Review(Struct, frozen=True):
     """A response, and the decision behind it where there is one.
 
-    ``pending`` names the references whose evidence could change the decision once it is gathered.
+    ``document`` is the object as it is once the response is carried out. ``pending`` names the
+    references whose evidence could change the decision once it is gathered.
     """
 
     response: Response
     decision: Decision | None = None
     pending: tuple[str, ...] = ()
+    document: Document | None = None
 
 
 _ALLOWED = Review(ALLOWED)
@@ -79,18 +48,21 @@ _ALLOWED = Review(ALLOWED)
 
 def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Review:
     """The answer to an admission request at a moment."""
-    if request.operation is Operation.DELETE:
+    if request.operation is Operation.CONNECT and not _reaches(request):
+        asked = f"CONNECT to {request.resource}/{request.subresource}"
+        return Review(refuse(Reason.UNSUPPORTED_REQUEST, f"{asked} is not for this webhook"))
+    if request.stage is Stage.VALIDATE:
+        problem = objection(request, snapshot.facilities)
+        if problem is not None:
+            return Review(refuse(Reason.SANDBOX_PROTECTED, problem))
+    if request.operation in (Operation.DELETE, Operation.CONNECT):
         return _ALLOWED
-    document = request.document
-    if request.operation is Operation.CONNECT:
-        return Review(
-            refuse(Reason.UNSUPPORTED_REQUEST, "CONNECT requests are not for this webhook")
-        )
+    document = harden_debuggers(request, snapshot.facilities)
     if document is None:
         return Review(refuse(Reason.MALFORMED_REQUEST, "the request has no object", 400))
     uses = detect(document)
     if not uses:
-        return _ALLOWED
+        return _unmarked(request, document)
     old = request.old_document if request.operation is Operation.UPDATE else None
     workload = describe(document, request.namespace, request.name, old)
     problem = _too_much(workload, uses, snapshot)
@@ -100,17 +72,33 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
         return Review(refuse(Reason.TOO_MANY_MODEL_USES, problem))
     decision = decide(workload, uses, evaluate(workload, uses, snapshot, now))
     form = enforce(document, decision, snapshot)
-    decision = form.decision
-    pending = _pending(decision) if request.gathering else ()
+    pending = _pending(form.decision) if request.gathering else ()
     if request.stage is Stage.MUTATE:
-        return Review(mutate(decision, document, form.document), decision, pending)
+        # The spec of a pod cannot change any more once it exists.
+        wanted = document if old is not None and workload.gvk == "Pod" else form.document
+        response = mutate(form.decision, request.document or document, wanted)
+        return Review(response, form.decision, pending, mark(form.decision, wanted))
+    existing = old is not None and detect(old) == uses and _pod_images(old) == _pod_images(document)
+    decision = form.decision if existing else require_form(document, form)
     leniency = None
     if decision.action >= Action.SANDBOX:
-        if old is not None and detect(old) == uses and _pod_images(old) == _pod_images(document):
+        if existing:
             leniency = Leniency.EXISTING
         elif pending and workload.gvk != "Pod" and _only_waits(decision):
             leniency = Leniency.PENDING
-    return Review(validate(decision, leniency), decision, pending)
+    return Review(validate(decision, leniency, form.profile), decision, pending, document)
+
+
+def _reaches(request: AdmissionRequest) -> bool:
+    return request.resource == "pods" and request.subresource in REACHING
+
+
+def _unmarked(request: AdmissionRequest, document: Document) -> Review:
+    """The answer about an object that uses no model: nothing is written on it."""
+    if request.stage is Stage.VALIDATE or request.document is None:
+        return Review(ALLOWED, document=document)
+    patch = difference(request.document, document)
+    return Review(Response(allowed=True, patch=patch) if patch else ALLOWED, document=document)
 
 
 def audit(
@@ -195,4 +183,9 @@ def _text(value: object) -> str:
 
 
 def _labels(value: object) -> Labels:
-    return {key: label for key, label in _mapping(value).items() if isinstance(label, str)}
+    """Labels that selectors may match: not our own, or what we set would change what we decide."""
+    return {
+        key: label
+        for key, label in _mapping(value).items()
+        if isinstance(label, str) and key != SANDBOX_LABEL
+    }

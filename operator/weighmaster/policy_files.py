@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from weighmaster.api import GROUP
 from weighmaster.api.v1alpha1 import API_VERSION, RESOURCES, VERSION
+from weighmaster.cluster.sandboxes import NETWORK_POLICIES, SANDBOXED_PODS, SandboxStore
 from weighmaster.cluster.store import KINDS, NAMESPACES, PolicyStore
+from weighmaster.core.enforce.confinement.network import SANDBOX_LABEL
 from weighmaster.core.evaluate.snapshot import Snapshot
+from weighmaster.core.evaluate.stored import read_metadata
 from weighmaster.errors import PolicyError
 from weighmaster.manifests import Document, read_files
 
@@ -19,15 +23,24 @@ _OURS = frozenset(resource.names.kind for resource in RESOURCES)
 class FileStore:
     """Policies, publishers, exceptions and namespaces read from files, once."""
 
-    def __init__(self, paths: Iterable[Path], namespaces: Iterable[Mapping[str, Any]] = ()) -> None:
-        """Read them, and take ``namespaces`` as they are.
+    def __init__(
+        self,
+        paths: Iterable[Path],
+        around: Iterable[Mapping[str, Any]] = (),
+        *,
+        isolating: bool = False,
+    ) -> None:
+        """Read them, and take namespaces and NetworkPolicies from ``around``.
 
-        Raises PolicyError for what cannot be used, which is stricter than a cluster's store:
-        whoever has just written a file is there to mend it.
+        ``isolating`` takes the NetworkPolicies of sandboxes for granted. Otherwise, since nobody
+        makes them, nothing can run in a sandbox. Raises PolicyError for what cannot be used, which
+        is stricter than a cluster's store: whoever has just written a file is there to mend it.
         """
         self._store = PolicyStore()
-        for namespace in namespaces:
-            add_document(self._store, namespace)
+        sandboxes = SandboxStore()
+        for given in around:
+            _ = add_document(self._store, given) or add_to_cluster(sandboxes, given)
+        self._cluster = structs.replace(sandboxes.cluster(), isolating=True) if isolating else None
         policies = 0
         for document in read_files(str(path) for path in paths):
             policies += _take(self._store, document)
@@ -37,7 +50,8 @@ class FileStore:
 
     def snapshot(self) -> Snapshot:
         """The policies of the files."""
-        return self._store.snapshot()
+        snapshot = self._store.snapshot()
+        return snapshot if self._cluster is None else snapshot.within(self._cluster)
 
 
 def add_document(store: PolicyStore, document: Mapping[str, Any]) -> bool:
@@ -47,6 +61,18 @@ def add_document(store: PolicyStore, document: Mapping[str, Any]) -> bool:
         store.update(KINDS[kind], dict(document))
     elif version == "v1" and kind == "Namespace":
         store.update(NAMESPACES, dict(document))
+    else:
+        return False
+    return True
+
+
+def add_to_cluster(store: SandboxStore, document: Mapping[str, Any]) -> bool:
+    """Put a NetworkPolicy or a sandboxed pod into a store; false for anything else."""
+    version, kind = document.get("apiVersion"), document.get("kind")
+    if version == "networking.k8s.io/v1" and kind == "NetworkPolicy":
+        store.update(NETWORK_POLICIES.name, dict(document))
+    elif version == "v1" and kind == "Pod" and SANDBOX_LABEL in read_metadata(document).labels:
+        store.update(SANDBOXED_PODS.name, dict(document))
     else:
         return False
     return True

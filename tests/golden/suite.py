@@ -5,19 +5,22 @@ case of the file has, written out or named by ``file:`` relative to the suite; a
 own. A Namespace among them makes its labels known; a namespace that is not among them is unknown.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonpatch
 import msgspec
 import yaml
 from msgspec import Struct, field
 
+from weighmaster.cluster.sandboxes import SandboxStore
 from weighmaster.cluster.store import PolicyStore
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.pipeline import AdmissionRequest, Operation, Review, Stage, review
-from weighmaster.policy_files import add_document
+from weighmaster.policy_files import add_document, add_to_cluster
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (ROOT / "tests" / "cases", ROOT / "policies")
@@ -30,7 +33,8 @@ class Expectation(Struct, forbid_unknown_fields=True, kw_only=True):
 
     ``decision`` is the strictest action over all findings and ``allowed`` the answer. ``reasons``
     are the reason codes behind it, in any order, and must be all of them. ``message`` and
-    ``warnings`` are texts that the message and the warnings contain.
+    ``warnings`` are texts that the message and the warnings contain. ``form`` is what the mutating
+    stage makes of the object, apart from the decision id that it notes on it.
     """
 
     decision: str
@@ -38,10 +42,15 @@ class Expectation(Struct, forbid_unknown_fields=True, kw_only=True):
     reasons: list[str] = field(default_factory=list)
     message: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    form: Document | None = None
 
 
 class Case(Struct, forbid_unknown_fields=True, kw_only=True):
-    """One request and what it must lead to."""
+    """One request and what it must lead to.
+
+    The object goes through the mutating and then the validating stage, as the API server sends it.
+    One that is ``final`` only goes through the latter: it is what other webhooks have left.
+    """
 
     name: str
     object: Document | None
@@ -49,7 +58,12 @@ class Case(Struct, forbid_unknown_fields=True, kw_only=True):
     old_object: Document | None = field(default=None, name="oldObject")
     operation: Operation = Operation.CREATE
     subresource: str = ""
+    final: bool = False
     gathering: bool = False
+    user: str = ""
+    groups: list[str] = field(default_factory=list)
+    resource: str = ""
+    target: str = ""
     namespace: str = "default"
     now: datetime = datetime.fromisoformat("2026-11-24T12:00:00Z")
     resources: list[Document] = field(default_factory=list)
@@ -75,28 +89,50 @@ class Loaded(Struct, frozen=True):
         """The policies it is decided by, taken in the order of the files or against it."""
         latest = {_identity(document): document for document in self.resources}
         documents = list(latest.values())
-        store = PolicyStore()
+        store, sandboxes = PolicyStore(), SandboxStore()
         for document in reversed(documents) if reverse else documents:
-            add_document(store, document)
-        return store.snapshot()
+            _ = add_document(store, document) or add_to_cluster(sandboxes, document)
+        return store.snapshot().within(sandboxes.cluster())
 
-    def request(self, stage: Stage = Stage.VALIDATE) -> AdmissionRequest:
-        """The request it makes."""
+    def request(
+        self, stage: Stage = Stage.VALIDATE, document: Mapping[str, Any] | None = None
+    ) -> AdmissionRequest:
+        """The request it makes, about its own object or what has become of it."""
         case = self.case
         return AdmissionRequest(
             stage=stage,
             operation=case.operation,
             subresource=case.subresource,
             namespace=case.namespace,
-            name="",
-            document=case.object,
+            name=case.target,
+            document=case.object if document is None else document,
             old_document=case.old_object,
             gathering=case.gathering,
+            user=case.user,
+            groups=tuple(case.groups),
+            resource=case.resource,
         )
 
+    def mutate(self, snapshot: Snapshot | None = None) -> Review:
+        """The answer of the mutating stage."""
+        return review(self.request(Stage.MUTATE), snapshot or self.snapshot(), self.case.now)
+
     def review(self, snapshot: Snapshot | None = None) -> Review:
-        """The answer of the pipeline."""
-        return review(self.request(), snapshot or self.snapshot(), self.case.now)
+        """The answer of the pipeline: that of the first stage which refuses, or of the last."""
+        snapshot = snapshot or self.snapshot()
+        document = self.case.object
+        if not self.case.final:
+            mutated = self.mutate(snapshot)
+            if not mutated.response.allowed:
+                return mutated
+            document = apply(mutated, document)
+        return review(self.request(document=document), snapshot, self.case.now)
+
+
+def apply(mutated: Review, document: Document | None) -> Document | None:
+    """An object as its patch leaves it."""
+    patch = mutated.response.patch
+    return jsonpatch.apply_patch(document, patch) if patch else document
 
 
 @cache

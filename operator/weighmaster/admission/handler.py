@@ -106,7 +106,7 @@ class AdmissionHandler:
         """The judgement once evidence that was missing has been asked for and waited for."""
         if judged.pending:
             evidence.ask(judged.pending)
-            if judged.stage == Stage.VALIDATE and await evidence.settled(judged.pending):
+            if _is_final(judged) and await evidence.settled(judged.pending):
                 judged = self._judge(path, body)
         if judged.records:
             evidence.used(judged.records, self._clock().date().isoformat())
@@ -197,6 +197,13 @@ class AdmissionHandler:
                 return "other"
             self._kinds.add(kind)
         return kind
+
+
+def _is_final(judged: _Judged) -> bool:
+    """Whether no later stage can make good what is answered now: nobody lets a pod out again."""
+    decision = judged.answer.decision
+    confines = decision is not None and decision.action is Action.SANDBOX
+    return judged.stage == Stage.VALIDATE or confines
 
 
 def _records(answer: Review, snapshot: Snapshot) -> tuple[Record, ...]:

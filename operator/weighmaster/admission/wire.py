@@ -31,6 +31,16 @@ class _UserInfo(Struct, frozen=True):
     groups: Annotated[tuple[_Name, ...], Meta(max_length=4096)] = ()
 
 
+class _Resource(Struct, frozen=True):
+    """What is asked for (metav1.GroupVersionResource), in any version."""
+
+    group: _Name = ""
+    resource: _Name = ""
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.resource}" if self.group else self.resource
+
+
 class _Request(Struct, rename="camel"):
     """The part of AdmissionRequest that we read; objects stay raw until they are needed."""
 
@@ -38,6 +48,7 @@ class _Request(Struct, rename="camel"):
     operation: str
     object: Raw = Raw(b"null")
     old_object: Raw = Raw(b"null")
+    resource: _Resource = _Resource()
     sub_resource: _Name = ""
     namespace: Annotated[str, Meta(max_length=63)] = ""
     name: _Name = ""
@@ -82,8 +93,8 @@ def decode(body: bytes, stage: Stage, *, gathering: bool = False) -> Incoming:
             )
         document = _document(request.object)
         operation = Operation(request.operation)
-        update = operation is Operation.UPDATE
-        old_document = _document(request.old_object) if update else None
+        changing = operation in (Operation.UPDATE, Operation.DELETE)
+        old_document = _document(request.old_object) if changing else None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise ReviewError(
             "the request is not a valid AdmissionReview", uid=find_uid(body)
@@ -108,6 +119,7 @@ def decode(body: bytes, stage: Stage, *, gathering: bool = False) -> Incoming:
             gathering=gathering,
             user=request.user_info.username,
             groups=request.user_info.groups,
+            resource=str(request.resource),
         ),
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.values import Action
@@ -94,8 +94,12 @@ def check_files(files: Sequence[str], policies: Iterable[Path], namespace: str) 
         if _error(document) is None
         for each in _objects(document.value)
     ]
-    namespaces = [value for _, value in values if value.get("kind") == "Namespace"]
-    snapshot = FileStore(policies, namespaces).snapshot()
+    around = [
+        _placed(value, namespace) if value.get("kind") == "NetworkPolicy" else value
+        for _, value in values
+        if value.get("kind") in ("Namespace", "NetworkPolicy")
+    ]
+    snapshot = FileStore(policies, around, isolating=True).snapshot()
     return Result(list(_check(values, namespace, snapshot)), snapshot, bool(broken))
 
 
@@ -108,7 +112,7 @@ def _check(
         fields = metadata if isinstance(metadata, dict) else {}
         where = str(fields.get("namespace") or namespace)
         request = AdmissionRequest(
-            stage=Stage.VALIDATE,
+            stage=Stage.MUTATE,
             operation=Operation.CREATE,
             subresource="",
             namespace=where,
@@ -117,7 +121,17 @@ def _check(
         )
         name = str(fields.get("name") or fields.get("generateName") or "")
         answer = review(request, snapshot, now)
+        if answer.response.allowed and answer.document is not None:
+            made = structs.replace(request, stage=Stage.VALIDATE, document=answer.document)
+            answer = review(made, snapshot, now)
         yield Checked(file, str(value.get("kind") or ""), where, name, answer)
+
+
+def _placed(value: Mapping[str, Any], namespace: str) -> Mapping[str, Any]:
+    """An object in the namespace that it would get."""
+    metadata = value.get("metadata")
+    fields = metadata if isinstance(metadata, dict) else {}
+    return {**value, "metadata": {"namespace": namespace, **fields}}
 
 
 def _error(document: Document) -> ManifestError | None:

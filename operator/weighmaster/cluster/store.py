@@ -22,8 +22,9 @@ from weighmaster.api.v1alpha1 import (
 )
 from weighmaster.cluster.client import ApiClient, Json
 from weighmaster.cluster.reflector import ObjectKey, Reflector, Resource, object_key
+from weighmaster.cluster.sandboxes import NETWORK_POLICIES, SANDBOXED_PODS, SandboxStore
 from weighmaster.core.evaluate.exceptions import compile_exception
-from weighmaster.core.evaluate.facilities import Facilities
+from weighmaster.core.evaluate.facilities import Cluster, Facilities
 from weighmaster.core.evaluate.policies import compile_policy
 from weighmaster.core.evaluate.profiles import read_profile
 from weighmaster.core.evaluate.records import read_record
@@ -177,13 +178,20 @@ class ClusterStore:
             *(Resource(plural, f"/apis/{GROUP}/{VERSION}/{plural}") for plural in _KIND_OF),
             Resource(NAMESPACES, "/api/v1/namespaces", metadata_only=True),
         )
-        self._reflectors = [
-            Reflector(client, resource, self._store, metrics) for resource in resources
+        self._sandboxes = SandboxStore()
+        self._reflectors: list[Reflector] = []
+        sinks: list[tuple[Resource, PolicyStore | SandboxStore]] = [
+            *((resource, self._store) for resource in resources),
+            *((resource, self._sandboxes) for resource in (NETWORK_POLICIES, SANDBOXED_PODS)),
         ]
-        for reflector in self._reflectors:
-            name = reflector.resource.name
+        for resource, sink in sinks:
+            reflector = Reflector(client, resource, sink, metrics)
+            name = resource.name
             metrics.staleness.labels(name).set_function(partial(getattr, reflector, "staleness"))
-            metrics.objects.labels(name).set_function(partial(self._store.count, name))
+            metrics.objects.labels(name).set_function(partial(sink.count, name))
+            self._reflectors.append(reflector)
+        self._snapshot: Snapshot | None = None
+        self._made_of: tuple[Snapshot, Cluster] | None = None
 
     async def run(self) -> None:
         """Keep the store current until cancelled."""
@@ -200,7 +208,14 @@ class ClusterStore:
         for reflector in self._reflectors:
             if not reflector.synced or reflector.staleness > self._max_staleness:
                 return None
-        return self._store.snapshot()
+        parts = self._store.snapshot(), self._sandboxes.cluster()
+        if (
+            self._snapshot is None
+            or self._made_of is None
+            or any(now is not before for now, before in zip(parts, self._made_of, strict=True))
+        ):
+            self._snapshot, self._made_of = parts[0].within(parts[1]), parts
+        return self._snapshot
 
     def not_ready(self) -> str | None:
         """Why no snapshot is given out; None when one is."""

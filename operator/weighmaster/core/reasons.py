@@ -180,8 +180,8 @@ EXPLANATIONS: dict[Reason, str] = {
         " the pod; a profile with `secrets: Strip` takes them away by itself."
     ),
     Reason.SANDBOX_INCOMPLETE: (
-        "The pod lacks a part of the confinement that its decision asks for. Another webhook changed"
-        " it after Weighmaster did, or it existed before; the message names the fields."
+        "The pod lacks a part of the confinement that its decision asks for. Another webhook has"
+        " changed it after Weighmaster did, or it existed before; the message names the fields."
     ),
     Reason.SANDBOX_NETWORK_MISSING: (
         "The NetworkPolicy that isolates sandboxed pods of the profile is not in the namespace yet,"

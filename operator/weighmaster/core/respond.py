@@ -82,21 +82,25 @@ class Leniency(StrEnum):
     PENDING = "pending"
 
 
-def validate(decision: Decision, leniency: Leniency | None = None) -> Response:
-    """The validating answer."""
+def validate(decision: Decision, leniency: Leniency | None = None, profile: str = "") -> Response:
+    """The validating answer. ``profile`` is the sandbox that the object's pods run in."""
     against = decision.against
     annotations = _audit(decision)
     if not against:
         return Response(allowed=True, audit_annotations=annotations)
     reasons = tuple(dict.fromkeys(finding.reason for finding in against))
-    if decision.action is Action.SANDBOX:
-        reasons = (Reason.SANDBOX_UNAVAILABLE, *reasons)
-    if decision.action < Action.SANDBOX or leniency is not None:
+    if decision.action < Action.DENY or leniency is not None:
         told = [finding for finding in against if finding.action > Action.AUDIT]
+        sandboxed = profile and decision.action is Action.SANDBOX and leniency is None
+        if sandboxed:
+            annotations["sandbox"] = profile
         return Response(
             allowed=True,
             reasons=reasons,
-            warnings=_warnings(told, decision),
+            warnings=(
+                *([_sandbox_warning(decision, profile)] if sandboxed else ()),
+                *_warnings(told, decision),
+            ),
             audit_annotations={**annotations, leniency: "true"} if leniency else annotations,
         )
     enforced = [finding for finding in against if finding.action >= Action.SANDBOX]
@@ -120,23 +124,35 @@ def mutate(decision: Decision, document: Document, form: Document) -> Response:
 
     It also records the decision's id in the object's annotations.
     """
-    metadata = form.get("metadata")
+    return Response(allowed=True, patch=difference(document, mark(decision, form)))
+
+
+def mark(decision: Decision, document: Document) -> Document:
+    """An object with the decision's id on it."""
+    metadata = document.get("metadata")
     if not isinstance(metadata, dict):
-        return ALLOWED
+        return document
     annotations = metadata.get("annotations")
     kept = annotations if isinstance(annotations, dict) else {}
     annotated = {**metadata, "annotations": {**kept, DECISION_ANNOTATION: decision.id}}
-    return Response(allowed=True, patch=difference(document, {**form, "metadata": annotated}))
+    return {**document, "metadata": annotated}
 
 
 def _message(findings: Sequence[Finding], decision: Decision) -> str:
     lines = [_line(finding) for finding in findings[:MAX_LINES]]
     if len(findings) > MAX_LINES:
         lines.append(f"and {len(findings) - MAX_LINES} more")
-    if decision.action is Action.SANDBOX:
-        lines.append("the decision is Sandbox, which this version cannot confine yet: refused")
     head = f"{decision.workload.kind} refused (decision {decision.id})"
     return "\n".join([f"Weighmaster: {head}:", *(f"- {line}" for line in lines)])
+
+
+def _sandbox_warning(decision: Decision, profile: str) -> str:
+    pods = "it runs" if decision.workload.gvk == "Pod" else "its pods run"
+    text = (
+        f'Weighmaster: {pods} in the sandbox "{profile}", without secrets, privileges and most or'
+        f" all of the network (decision {decision.id})"
+    )
+    return _clip(text, MAX_WARNING)
 
 
 def _warnings(findings: Sequence[Finding], decision: Decision) -> tuple[str, ...]:

@@ -120,7 +120,7 @@ async def test_nothing_is_given_out_before_every_resource_is_listed(
     for reflector in store._reflectors[:-1]:
         await reflector._list()
         assert store.snapshot() is None
-    assert store.not_ready() == "namespaces have not been listed yet"
+    assert store.not_ready() == "pods have not been listed yet"
     await store._reflectors[-1]._list()
     assert store.snapshot() is not None
     assert store.not_ready() is None

@@ -3,13 +3,14 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from weighmaster.cluster.sandboxes import SandboxStore
 from weighmaster.cluster.store import PolicyStore
 from weighmaster.core import references
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.evaluate.subject import Subject, Workload
 from weighmaster.core.values import ModelReference, ModelUse, Process, Role
 from weighmaster.pipeline import AdmissionRequest, Operation, Stage
-from weighmaster.policy_files import add_document
+from weighmaster.policy_files import add_document, add_to_cluster
 
 Json = dict[str, Any]
 
@@ -77,10 +78,10 @@ def namespace(name: str, **labels: str) -> Json:
 
 def snapshot(*documents: Json) -> Snapshot:
     """Everything in the documents, compiled as a store does it."""
-    store = PolicyStore()
+    store, sandboxes = PolicyStore(), SandboxStore()
     for document in documents:
-        assert add_document(store, document)
-    return store.snapshot()
+        assert add_document(store, document) or add_to_cluster(sandboxes, document)
+    return store.snapshot().within(sandboxes.cluster())
 
 
 def pod(*models: str, name: str = "server", **metadata: Any) -> Json:

@@ -164,10 +164,12 @@ def test_audit_tells_the_auditor_and_not_the_user() -> None:
     assert response.audit_annotations["reasons"] == "NotPinned"
 
 
-def test_sandbox_is_a_refusal_while_it_cannot_confine() -> None:
-    response = validate(decided(finding(Action.SANDBOX)))
-    assert not response.allowed
-    assert response.reasons[0] is Reason.SANDBOX_UNAVAILABLE
+def test_sandbox_is_let_through_and_told_by_its_name() -> None:
+    response = validate(decided(finding(Action.SANDBOX)), profile="isolated")
+    assert response.allowed
+    assert 'in the sandbox "isolated"' in response.warnings[0]
+    assert response.audit_annotations["sandbox"] == "isolated"
+    assert response.reasons == (Reason.NOT_PINNED,)
 
 
 def test_existing_violation_is_let_through_with_a_warning() -> None:

@@ -62,9 +62,7 @@ class Toleration(Schema, frozen=True, kw_only=True):
             message="Exists takes no value, and Equal needs a key",
         ),
         Validation(
-            rule=(
-                "!has(self.tolerationSeconds) || has(self.effect) && self.effect == 'NoExecute'"
-            ),
+            rule=("!has(self.tolerationSeconds) || has(self.effect) && self.effect == 'NoExecute'"),
             message="tolerationSeconds needs the effect NoExecute",
         ),
     )

@@ -12,19 +12,57 @@ from typing import Any
 
 from msgspec import Struct
 
-from weighmaster.core.decide import Decision
+from weighmaster.core.decide import Decision, decide
+from weighmaster.core.enforce.guard import spell
+from weighmaster.core.enforce.sandbox import Objection, objecting, sandbox
+from weighmaster.core.evaluate import Finding
 from weighmaster.core.evaluate.snapshot import Snapshot
+from weighmaster.core.patch import difference
+from weighmaster.core.reasons import Reason
+from weighmaster.core.values import Action
 
 Document = Mapping[str, Any]
 
+MAX_FIELDS = 5
+"""Fields that are named when an object lacks its form; the rest are counted."""
+
 
 class Form(Struct, frozen=True):
-    """An object as it must be to be admitted, and the decision once that is known."""
+    """An object as it must be to be admitted, and the decision once that is known.
+
+    ``profile`` is the sandbox that the decision asks for, empty where it asks for none.
+    """
 
     document: Document
     decision: Decision
+    profile: str = ""
 
 
-def enforce(document: Document, decision: Decision, snapshot: Snapshot) -> Form:  # noqa: ARG001
+def enforce(document: Document, decision: Decision, snapshot: Snapshot) -> Form:
     """The form of an object under a decision."""
-    return Form(document, decision)
+    if decision.action is not Action.SANDBOX:
+        return Form(document, decision)
+    made = sandbox(document, decision, snapshot)
+    findings = objecting(decision, made.objections)
+    return Form(made.document, _with(decision, findings), made.profile)
+
+
+def require_form(document: Document, form: Form) -> Decision:
+    """The decision on an object that nobody will patch any more: it denies one without its form."""
+    lacking = [spell(change) for change in difference(document, form.document)]
+    if not lacking or form.decision.action is not Action.SANDBOX:
+        return form.decision
+    fields = "; ".join(lacking[:MAX_FIELDS])
+    more = f"; and {len(lacking) - MAX_FIELDS} more" if len(lacking) > MAX_FIELDS else ""
+    message = (
+        f'the pod is not confined as the SandboxProfile "{form.profile}" wants it: {fields}{more};'
+        " look for another webhook that changes pods"
+    )
+    objections = (Objection(Reason.SANDBOX_INCOMPLETE, message),)
+    return _with(form.decision, objecting(form.decision, objections))
+
+
+def _with(decision: Decision, findings: list[Finding]) -> Decision:
+    if not findings:
+        return decision
+    return decide(decision.workload, decision.uses, (*decision.findings, *findings))

@@ -1,7 +1,7 @@
 """The sandbox: what the decision Sandbox makes of a pod, or why there is no sandbox for it.
 
-Whatever cannot be confined gets a finding of its own that denies, by the policy and rule that wanted
-the sandbox: a pod either runs confined or not at all.
+Whatever cannot be confined gets a finding of its own that denies, by the policy and rule that
+wanted the sandbox: a pod either runs confined or not at all.
 """
 
 from collections.abc import Iterator, Mapping
@@ -53,14 +53,15 @@ def sandbox(document: Document, decision: Decision, snapshot: Snapshot) -> Sandb
     """
     wanted = _wanted(decision, snapshot)
     if len(wanted) > 1:
-        names = " and ".join(f'"{name}" (policy "{policy}")' for name, policy in wanted.items())
+        pairs = sorted(wanted.items())
+        names = " and ".join(f'"{name}" (policy "{policy}")' for name, policy in pairs)
         message = f"several policies ask for different sandboxes: {names}; one has to be chosen"
         return Sandboxed(document, "", (Objection(Reason.SANDBOX_PROFILE_CONFLICT, message),))
     name = next(iter(wanted))
     profile = snapshot.facilities.profiles.get(name)
     if profile is None or profile.spec is None:
         problem = f"{profile.problem}" if profile is not None else "does not exist"
-        message = f'the SandboxProfile "{name}" {problem}'
+        message = f'the SandboxProfile "{name}" {problem}' if name else "the policy names none"
         return Sandboxed(document, name, (Objection(Reason.SANDBOX_PROFILE_MISSING, message),))
     references = [use.reference.location for use in decision.uses]
     if decision.workload.gvk != "Pod":
@@ -68,7 +69,8 @@ def sandbox(document: Document, decision: Decision, snapshot: Snapshot) -> Sandb
         return Sandboxed(document, name, tuple(objections))
     confined = confine(document, name, profile.spec, references)
     return Sandboxed(
-        confined.pod,
+        # Half a confinement could hide what the other half failed for.
+        document if confined.refusals else confined.pod,
         name,
         (*_refused(confined), *_exposed(confined, decision, snapshot, name, profile.spec)),
     )

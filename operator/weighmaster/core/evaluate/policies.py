@@ -195,8 +195,9 @@ def _unusable(key: PolicyKey, spec: Mapping[str, Any], problem: str) -> Policy:
         action = ACTIONS[enforcement.action]
         if enforcement.on_unknown:
             action = max(action, ACTIONS[enforcement.on_unknown])
+        profile = enforcement.sandbox_profile
     except msgspec.ValidationError:
-        action = Action.DENY
+        action, profile = Action.DENY, None
     verdict = Verdict(
         Outcome.ERROR,
         Reason.POLICY_UNUSABLE,
@@ -208,6 +209,7 @@ def _unusable(key: PolicyKey, spec: Mapping[str, Any], problem: str) -> Policy:
         action=action,
         on_unknown=action,
         rules=(CompiledRule("(policy)", lambda _: verdict, about_weights=False),),
+        sandbox_profile=profile,
         problem=problem,
     )
 
@@ -244,8 +246,6 @@ def _warnings(spec: ClusterModelPolicySpec | ModelPolicySpec) -> tuple[str, ...]
     if any(kind in ("Pod", "*", "*/*", "*/Pod") for kind in spec.exclude.kinds):
         warnings.append("spec.exclude.kinds excludes pods, which are the enforcement point")
     actions = {spec.enforcement.action, spec.enforcement.on_unknown}
-    if EnforcementAction.SANDBOX in actions:
-        warnings.append("Sandbox is not in effect in this version: it refuses the pod")
     running = spec.enforcement.running
     if running is not Running.REPORT and not actions & _ENFORCED:
         warnings.append(

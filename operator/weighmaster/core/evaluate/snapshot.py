@@ -1,16 +1,17 @@
 """A snapshot: everything a decision reads, at one moment, compiled and immutable."""
 
+import copy
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from weighmaster.api.v1alpha1.jurisdictions import Code
 from weighmaster.api.v1alpha1.publisher import ModelPublisherSpec
 from weighmaster.core.evaluate.exceptions import Approval
-from weighmaster.core.evaluate.facilities import NO_FACILITIES, Facilities
+from weighmaster.core.evaluate.facilities import NO_FACILITIES, Cluster, Facilities
 from weighmaster.core.evaluate.memory import Memory
 from weighmaster.core.evaluate.policies import Policy, PolicyKey
 from weighmaster.core.evaluate.records import Record, authority_id
@@ -109,6 +110,12 @@ class Snapshot:
                 self._exceptions.setdefault(rule, []).append(approval)
         self._applicable: dict[str, tuple[tuple[Policy, bool], ...]] = {}
         self._costs: dict[str, tuple[int, int]] = {}
+
+    def within(self, cluster: Cluster) -> "Snapshot":
+        """The same in a cluster. What was worked out by it is shared."""
+        other = copy.copy(self)
+        other.facilities = structs.replace(self.facilities, cluster=cluster)
+        return other
 
     def applicable(self, namespace: str) -> tuple[tuple[Policy, bool], ...]:
         """The policies that may match in a namespace, each with whether it is excluded there.

@@ -3,9 +3,9 @@
     secrets ──> volumes ──> containers ──> resources ──> the pod itself
 
 `confine` only tightens, changes nothing that is tight enough, and leaves what it has confined as it
-is, also after the API server has filled in its defaults. Of what the restricted Pod Security Standard
-forbids nothing is left but the read-only view of a model on the node, which the pod has to name. What
-cannot be taken away without another pod coming of it is refused instead.
+is, also after the API server has filled in its defaults. Of what the restricted Pod Security
+Standard forbids nothing is left but the read-only view of a model on the node, which the pod has to
+name. What cannot be taken away without another pod coming of it is refused instead.
 """
 
 from collections.abc import Iterable, Mapping

@@ -32,9 +32,11 @@ def confine_containers(draft: Draft, user: int, env: Sequence[EnvironmentVariabl
         _close(container)
         for variable in env:
             _set(container, variable.name, variable.value)
+    needed = False
     for container in lost_root:
         _set(container, "HOME", _TMP, override=False)
-    if any([_give_scratch(container) for container in lost_root]):
+        needed = _give_scratch(container) or needed
+    if needed:
         _add_scratch(draft)
 
 

@@ -1,7 +1,7 @@
 """Secrets of a sandboxed pod: refused, or stripped, as the profile says.
 
-What the API server's ServiceAccount plugin has mounted for the pod is always removed; it runs before
-webhooks, and asks for nothing that anybody wrote.
+What the API server's ServiceAccount plugin has mounted for the pod is always removed; it runs
+before webhooks, and asks for nothing that anybody wrote.
 """
 
 from weighmaster.core.enforce.confinement.draft import Draft, Json, keep
@@ -54,8 +54,8 @@ class Secrets:
         csi = volume.get("csi")
         if csi is not None and csi.get("driver") in _SECRET_DRIVERS:
             return self._found(f"{path}.csi")
-        projected = volume.get("projected")
-        sources = (projected or {}).get("sources") or []
+        projected = volume.get("projected") or {}
+        sources = projected.get("sources") or []
         kept = [
             source
             for index, source in enumerate(sources)

@@ -5,7 +5,9 @@ from posixpath import normpath
 
 from weighmaster.core.enforce.confinement.draft import Draft, Json
 
-OWN = frozenset({"configMap", "downwardAPI", "emptyDir", "ephemeral", "image", "projected", "secret"})
+OWN = frozenset(
+    {"configMap", "downwardAPI", "emptyDir", "ephemeral", "image", "projected", "secret"}
+)
 """Volumes that the pod shares with nobody, or can only read."""
 
 SHARED = ("persistentVolumeClaim", "csi")
