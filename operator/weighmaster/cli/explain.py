@@ -9,7 +9,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from weighmaster.api.v1alpha1.record import Basis, EvidenceState, ModelRecordStatus
+from weighmaster.api.v1alpha1.record import (
+    AttestationResult,
+    Basis,
+    EvidenceState,
+    ModelRecordStatus,
+)
 from weighmaster.cli.deciding import Checked, check_files, decision_options
 from weighmaster.cli.table import COLOURS
 from weighmaster.core.evaluate.records import record_key
@@ -91,7 +96,18 @@ def _evidence(use: ModelUse, namespace: str, snapshot: Snapshot) -> list[str]:
         "made from: "
         + (", ".join(status.base_models) or "nothing that it says")
         + _asserted(status.lineage_basis),
+        *(_attested(result) for result in record.attestations.values()),
     ]
+
+
+def _attested(result: AttestationResult) -> str:
+    """Who attested something and when, or why nobody did."""
+    by = [
+        f"{each.identity}{f', {each.issued_at:%Y-%m-%d %H:%M}Z' if each.issued_at else ''}"
+        for each in result.statements
+    ]
+    said = "; ".join(filter(None, (", ".join(by), result.message)))
+    return f"{result.predicate_type}: {result.state}" + (f" ({said})" if said else "")
 
 
 def _source(status: ModelRecordStatus) -> str:

@@ -14,9 +14,11 @@ from rich.table import Table
 
 from weighmaster.cli.gathering import gather_settings, gathering_options
 from weighmaster.core import references
+from weighmaster.core.attestations import claims
 from weighmaster.core.evaluate.records import read_reference
 from weighmaster.core.evidence import Basis, Evidence, Unavailable
 from weighmaster.core.values import ModelReference
+from weighmaster.core.verify.wording import shown
 from weighmaster.gather.credentials import NONE, Credentials, token
 from weighmaster.gather.service import Gatherer
 from weighmaster.gather.settings import GatherSettings
@@ -81,7 +83,7 @@ def _credentials(reference: ModelReference, settings: GatherSettings) -> Credent
 
 
 def _plain(evidence: Evidence) -> dict[str, object]:
-    """Everything but the bytes of signatures."""
+    """Everything but the bytes of signatures and attestations."""
     plain: dict[str, object] = msgspec.to_builtins(evidence)
     plain["signatures"] = [
         {
@@ -91,6 +93,10 @@ def _plain(evidence: Evidence) -> dict[str, object]:
             "bytes": len(each.content),
         }
         for each in evidence.signatures
+    ]
+    plain["attestations"] = [
+        {"predicateType": each.predicate_type, "source": each.material.source, "about": each.about}
+        for each in claims(evidence)
     ]
     return plain
 
@@ -123,9 +129,21 @@ def _rows(evidence: Evidence) -> Iterator[Row]:
     if content.code.present:
         code = (*content.code.auto_map, *content.code.foreign, *content.code.python)
         yield "code", ", ".join(code[:8]) or "yes", content.code.basis
-    for signature in evidence.signatures:
-        yield "signature", f"{signature.kind} in {signature.source}, not verified", Basis.FETCHED
-    if not evidence.signatures:
-        yield "signature", "none", Basis.FETCHED
+    yield from _signed(evidence)
     for gap in evidence.gaps:
         yield "not known", f"{gap.reason}: {gap.detail}", ""
+
+
+def _signed(evidence: Evidence) -> Iterator[Row]:
+    """Signatures and attestations; who is behind them is for authorities to say."""
+    attested = claims(evidence)
+    others = [claim.material for claim in attested]
+    signatures = [each for each in evidence.signatures if each not in others]
+    for each in signatures:
+        yield "signature", f"{each.kind} in {each.source}, not verified", Basis.FETCHED
+    if not signatures:
+        yield "signature", "none", Basis.FETCHED
+    for claim in attested:
+        where = f"in {claim.material.source}, not verified"
+        found = f"{shown(claim.predicate_type)} {claim.about}, {where}"
+        yield "attestation", found, Basis.FETCHED

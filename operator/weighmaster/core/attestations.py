@@ -22,6 +22,7 @@ from weighmaster.core.evidence import Evidence, GapReason, SignatureBundle, cont
 from weighmaster.core.verify.attestation import (
     Attestation,
     Attested,
+    Envelope,
     Target,
     attested,
     read_envelopes,
@@ -76,6 +77,19 @@ def attestation_results(
     return results
 
 
+class Claim(Struct, frozen=True):
+    """An attestation that was found beside a model, unverified: what it says that it is about."""
+
+    material: SignatureBundle
+    predicate_type: str
+    about: str
+
+
+def claims(evidence: Evidence) -> list[Claim]:
+    """The attestations that were found beside a model, for people; nobody has verified them."""
+    return _Found(evidence, evidence.signatures).claims()
+
+
 class _Found:
     """The envelopes that were found, each with what it must be about."""
 
@@ -103,6 +117,14 @@ class _Found:
         state, reason, message = self._judge(outcome, demand.predicate_type)
         kept = outcome.attestations[:MAX_STATEMENTS]
         return _result(demand, state, _statements(kept, room), reason, message)
+
+    def claims(self) -> list[Claim]:
+        """What the envelopes say that they are, where that can be read."""
+        return [
+            Claim(envelope.material, envelope.predicate_type, _claimed(envelope, target))
+            for envelope, target in self._envelopes
+            if envelope.predicate_type is not None
+        ]
 
     def _judge(self, outcome: Attested, kind: str) -> tuple[AttestationState, str, str]:
         """Whether the attestations are enough, and why they are not."""
@@ -151,6 +173,17 @@ class _Found:
         return VerificationError(
             VerificationReason.NOT_ATTESTED, f"there is no attestation of this type{hint}"
         )
+
+
+def _claimed(envelope: Envelope, target: Target) -> str:
+    if isinstance(envelope.content, VerificationError):
+        return f"which cannot be read: {envelope.content.message}"
+    covered = target.covered(envelope.content)
+    if not covered:
+        return "of something else"
+    if covered < target.parts:
+        return f"of {len(covered)} of its {len(target.parts)} files"
+    return "of this model"
 
 
 def _target_of_files(evidence: Evidence, sources: frozenset[str]) -> Target:

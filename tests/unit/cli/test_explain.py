@@ -70,3 +70,23 @@ def test_evidence_comes_from_a_list_of_records_as_kubectl_writes_it(tmp_path: Pa
     assert "ModelRecord the-record" in said
     assert "licence: GPL-3.0-only" in said
     assert "[LicenseNotAllowed]" in said.replace("\n", "")
+
+
+def test_what_was_attested_is_shown_with_who_and_when(tmp_path: Path) -> None:
+    scanned = {"predicateType": "https://scan.example/v1", "authority": "1" * 16}
+    statement = {
+        "digest": f"sha256:{'1' * 64}",
+        "method": "keyless",
+        "identity": "scanner@bank.example",
+        "issuedAt": "2026-11-20T03:00:00Z",
+        "predicate": "{}",
+    }
+    attestations = [
+        {**scanned, "state": "Attested", "statements": [statement]},
+        {**scanned, "authority": "2" * 16, "state": "NotAttested", "message": "there is none"},
+    ]
+    status = {"state": "Resolved", "resolved": REFERENCE, "attestations": attestations}
+    record = {**RECORD, "status": status}
+    said = explained(tmp_path, POLICY, record)
+    assert "https://scan.example/v1: Attested (scanner@bank.example, 2026-11-20 03:00Z)" in said
+    assert "https://scan.example/v1: NotAttested (there is none)" in said

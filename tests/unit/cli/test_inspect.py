@@ -5,11 +5,13 @@ import json
 
 import pytest
 from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.hub.artifacts import modelpack
 from tests.hub.fake_registry import FakeRegistry
 from tests.hub.repositories import model
 from tests.hub.server import Hub
+from tests.signing.attesting import SCAN, about, about_files, attestation, bundled
 from weighmaster.cli.main import cli
 
 
@@ -38,6 +40,31 @@ async def test_json_holds_every_file_with_how_its_digest_is_known() -> None:
         result = await inspected(hub, "-o", "json", "hf://acme/model")
     found = json.loads(result.output)
     assert {file["basis"] for file in found["files"]} == {"fetched", "verified"}
+
+
+async def test_attestations_are_shown_with_what_they_are_about() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    async with Hub() as hub:
+        files = model("acme/model").files
+        weights = "model-00001-of-00002.safetensors"
+        some = about_files({weights: files[weights]})
+        whole = bundled(attestation(about_files(files)), key).content
+        part = bundled(attestation(some, kind="bom"), key).content
+        other = bundled(attestation(about("f" * 64), kind="\x1b[31mred"), key).content
+        attestations = {"whole": whole, "part": part, "other": other, "torn": b"{"}
+        hub.add(model("acme/model", {
+            f"attestations/{name}.sigstore.json": content for name, content in attestations.items()
+        }))  # fmt: skip
+        result = await inspected(hub, "acme/model")
+        document = await inspected(hub, "-o", "json", "acme/model")
+    said = " ".join(result.output.split())
+    assert f'"{SCAN}" of this model, in attestations/whole.sigstore.json, not verified' in said
+    assert '"bom" of 1 of its' in said
+    assert '"?[31mred" of something else' in said
+    assert "bundle in attestations/torn.sigstore.json, not verified" in said
+    assert "\x1b" not in result.output
+    found = json.loads(document.output)["attestations"]
+    assert {each["predicateType"]: each["about"] for each in found}[SCAN] == "of this model"
 
 
 async def test_model_that_is_not_there_is_said_in_one_line() -> None:
