@@ -1,16 +1,23 @@
 """End-to-end tests: a real API server, our processes, real kubectl."""
 
 import asyncio
+import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from tests.cluster.installation import Installation
 from tests.controlplane.cluster import ControlPlane
+from tests.e2e.artifacts import Bench
+from tests.hub.registry import Registry, RegistryUnavailableError, running_registry
 from tests.hub.server import Hub
+from tests.signing.chains import Chain
+from tests.signing.cosign import SUITES, Cosign, CosignUnavailableError
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,16 +51,76 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture(scope="session")
+def found_registry(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Registry | RegistryUnavailableError]:
+    """A registry on loopback, or why there is none on this machine."""
+    with contextlib.ExitStack() as stack:
+        found: Registry | RegistryUnavailableError
+        try:
+            directory = tmp_path_factory.mktemp("registry")
+            found = stack.enter_context(running_registry(directory))
+        except RegistryUnavailableError as error:
+            found = error
+        yield found
+
+
+@pytest.fixture(scope="session")
+def registry(found_registry: Registry | RegistryUnavailableError) -> Registry:
+    """A real registry."""
+    if isinstance(found_registry, RegistryUnavailableError):
+        skip_or_fail("registry", found_registry)
+    return found_registry
+
+
+@pytest.fixture(scope="session")
+def chain() -> Chain:
+    """Who certifies the keys of the programs."""
+    return Chain()
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory, chain: Chain) -> dict[str, Cosign]:
+    """Real cosign programs by version, each with a key of its own."""
+    found = {}
+    for version in SUITES:
+        try:
+            found[version] = Cosign(version, tmp_path_factory.mktemp(f"cosign-{version}"))
+        except CosignUnavailableError as error:
+            skip_or_fail("cosign", error)
+        found[version].certify(chain)
+    return found
+
+
+@pytest.fixture
+def bench(registry: Registry, programs: dict[str, Cosign], tmp_path: Path) -> Bench:
+    """A repository of the test's own."""
+    return Bench(registry, programs, f"acme/{tmp_path.name.lower().strip('_-')}")
+
+
+def skip_or_fail(what: str, error: Exception) -> NoReturn:
+    """Skip a test for want of a program, except in CI, which has to have it."""
+    if os.environ.get("CI"):
+        pytest.fail(f"no {what}: {error}")
+    pytest.skip(f"NO REAL {what.upper()}, so these tests say nothing: {error}")
+
+
+@pytest.fixture(scope="session")
 def installation(
-    control_plane: ControlPlane, hub: Hub, tmp_path_factory: pytest.TempPathFactory
+    control_plane: ControlPlane,
+    hub: Hub,
+    found_registry: Registry | RegistryUnavailableError,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Installation]:
     """Weighmaster, installed and ready, for all tests of the session."""
-    controller = (
-        *("--endpoint", f"hf={hub.url}"),
-        *("--internal-host", hub.address, "--plain-http-host", hub.address),
-    )
+    hosts = [hub.address]
+    if isinstance(found_registry, Registry):
+        hosts.append(found_registry.address)
+    controller = ["--endpoint", f"hf={hub.url}"]
+    for host in hosts:
+        controller += ["--internal-host", host, "--plain-http-host", host]
     directory = tmp_path_factory.mktemp("weighmaster")
-    with Installation(control_plane, directory, controller) as installed:
+    with Installation(control_plane, directory, tuple(controller)) as installed:
         yield installed
 
 

@@ -1,25 +1,18 @@
 """Real cosign, a real registry, our gathering and verification: what a record comes to say."""
 
-import json
-import os
-import urllib.request
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.hub.artifacts import BUNDLE, INDEX, MANIFEST, Contents, modelpack
-from tests.hub.registry import Registry, RegistryUnavailableError, running_registry
-from tests.hub.repositories import safetensors
+from tests.e2e.artifacts import Bench
+from tests.hub.artifacts import BUNDLE, INDEX, MANIFEST, Contents
 from tests.signing.chains import Chain
-from tests.signing.cosign import SUITES, Cosign, CosignUnavailableError
+from tests.signing.cosign import SUITES
 from weighmaster.api.v1alpha1.record import AuthorityResult, ModelRecordSpec, SignatureMethod
 from weighmaster.api.v1alpha1.rules import Coverage
-from weighmaster.core import references
 from weighmaster.core.assess import Belonging, Supplied, assess
-from weighmaster.core.evidence import Evidence, SignatureKind
+from weighmaster.core.evidence import SignatureKind
 from weighmaster.core.verify.authorities import (
     Authority,
     KnownAuthority,
@@ -27,7 +20,6 @@ from weighmaster.core.verify.authorities import (
     key_authority,
 )
 from weighmaster.core.verify.reasons import VerificationReason as R
-from weighmaster.gather import Gatherer, GatherSettings
 
 pytestmark = pytest.mark.network
 
@@ -42,111 +34,38 @@ FORMS = {
 """Which program writes what: version, kind of material, arguments."""
 
 
-def skip_or_fail(what: str, error: Exception) -> None:
-    if os.environ.get("CI"):
-        pytest.fail(f"no {what}: {error}")
-    pytest.skip(f"NO REAL {what.upper()}, so these tests say nothing: {error}")
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    try:
-        with running_registry(tmp_path_factory.mktemp("registry")) as running:
-            yield running
-    except RegistryUnavailableError as error:
-        skip_or_fail("registry", error)
-
-
-@pytest.fixture(scope="module")
-def chain() -> Chain:
-    return Chain()
-
-
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory, chain: Chain) -> dict[str, Cosign]:
-    found = {}
-    for version in SUITES:
-        try:
-            found[version] = Cosign(version, tmp_path_factory.mktemp(f"cosign-{version}"))
-        except CosignUnavailableError as error:
-            skip_or_fail("cosign", error)
-        found[version].certify(chain)
-    return found
-
-
 @pytest.fixture(params=FORMS)
 def form(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-class Bench:
-    """Artifacts in the registry, and what becomes of them."""
-
-    def __init__(self, registry: Registry, programs: dict[str, Cosign], repository: str) -> None:
-        self.registry = registry
-        self.programs = programs
-        self.repository = repository
-        self._pushed = 0
-
-    def push(self) -> str:
-        """A new artifact; its digest."""
-        self._pushed += 1
-        contents = Contents()
-        weights = safetensors({"a": [self._pushed]})
-        top = modelpack(contents, {"model.safetensors": weights}, f"v{self._pushed}")
-        self.registry.push(self.repository, contents)
-        return str(top["digest"])
-
-    def sign(self, digest: str, form: str, **options: Any) -> Authority:
-        """Sign an artifact by key in a form of FORMS."""
-        version, _, arguments = FORMS[form]
-        program = self.programs[version]
-        program.sign(self.name(digest), *arguments, **options)
-        return key_authority(program.public_key)
-
-    def name(self, digest: str) -> str:
-        return f"{self.registry.address}/{self.repository}@{digest}"
-
-    def get(self, name: str, media_type: str) -> Any:
-        url = f"http://{self.registry.address}/v2/{self.repository}/manifests/{name}"
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(urllib.request.Request(url, headers={"Accept": media_type})) as answer:
-            return json.load(answer)
-
-    async def gather(self, digest: str) -> Evidence:
-        hosts = frozenset({self.registry.address})
-        settings = GatherSettings(internal_hosts=hosts, plain_http_hosts=hosts)
-        async with Gatherer(settings) as gatherer:
-            found = await gatherer.resolve(references.parse(f"oci://{self.name(digest)}"))
-        assert isinstance(found, Evidence), found
-        return found
-
-    async def result(self, digest: str, authority: Authority) -> AuthorityResult:
-        """What a record says of an authority after gathering."""
-        evidence = await self.gather(digest)
-        supplied = Supplied(ModelRecordSpec(reference=evidence.reference))
-        known = KnownAuthority("1" * 16, authority)
-        status = assess(evidence, supplied, [known], Belonging("acme"), datetime.now(UTC))
-        return status.authorities[0]
+def sign(bench: Bench, digest: str, form: str, **options: Any) -> Authority:
+    """Sign an artifact by key in a form of FORMS."""
+    version, _, arguments = FORMS[form]
+    program = bench.programs[version]
+    program.sign(bench.name(digest), *arguments, **options)
+    return key_authority(program.public_key)
 
 
-@pytest.fixture
-def bench(
-    registry: Registry, programs: dict[str, Cosign], request: pytest.FixtureRequest, tmp_path: Path
-) -> Bench:
-    return Bench(registry, programs, f"acme/{tmp_path.name.lower().strip('_-')}")
+async def result_of(bench: Bench, digest: str, authority: Authority) -> AuthorityResult:
+    """What a record says of an authority after gathering."""
+    evidence = await bench.gather(digest)
+    supplied = Supplied(ModelRecordSpec(reference=evidence.reference))
+    known = KnownAuthority("1" * 16, authority)
+    status = assess(evidence, supplied, [known], Belonging("acme"), datetime.now(UTC))
+    return status.authorities[0]
 
 
 async def test_a_signature_by_key_is_found_and_verified(bench: Bench, form: str) -> None:
     digest = bench.push()
-    authority = bench.sign(digest, form)
+    authority = sign(bench, digest, form)
     evidence = await bench.gather(digest)
     assert [each.kind for each in evidence.signatures] == [FORMS[form][1]]
-    result = await bench.result(digest, authority)
+    result = await result_of(bench, digest, authority)
     assert (result.verified, result.method) == (True, SignatureMethod.KEY), result
     assert result.coverage is Coverage.ALL
     stranger = bench.programs["3.1" if form.startswith("2.5") else "2.5"]
-    refused = await bench.result(digest, key_authority(stranger.public_key))
+    refused = await result_of(bench, digest, key_authority(stranger.public_key))
     assert not refused.verified
     assert refused.reason in (R.BAD_SIGNATURE, R.WRONG_IDENTITY)
 
@@ -155,45 +74,45 @@ async def test_a_signature_with_a_certificate_is_found_and_verified(
     bench: Bench, form: str, chain: Chain
 ) -> None:
     digest = bench.push()
-    bench.sign(digest, form, certified=True)
+    sign(bench, digest, form, certified=True)
     # 3.1 keeps the leaf alone of a chain, in both forms: whoever trusts it trusts the
     # intermediate by its own certificate.
     anchor = chain.root.pem if form.startswith("2.5") else chain.intermediate.pem
-    result = await bench.result(digest, certificate_authority(anchor, chain.identity))
+    result = await result_of(bench, digest, certificate_authority(anchor, chain.identity))
     assert (result.verified, result.method) == (True, SignatureMethod.CERTIFICATE), result
     assert (result.identity, result.coverage) == (chain.identity, Coverage.ALL)
     stranger = certificate_authority(anchor, "https://evil.example/signer")
-    assert (await bench.result(digest, stranger)).reason == R.WRONG_IDENTITY
+    assert (await result_of(bench, digest, stranger)).reason == R.WRONG_IDENTITY
     elsewhere = certificate_authority(Chain(root="Other").root.pem, chain.identity)
-    assert (await bench.result(digest, elsewhere)).reason == R.UNTRUSTED_ROOT
+    assert (await result_of(bench, digest, elsewhere)).reason == R.UNTRUSTED_ROOT
 
 
 async def test_an_artifact_that_nobody_signed_is_not_signed(bench: Bench) -> None:
     authority = key_authority(bench.programs["2.5"].public_key)
-    assert (await bench.result(bench.push(), authority)).reason == R.NOT_SIGNED
+    assert (await result_of(bench, bench.push(), authority)).reason == R.NOT_SIGNED
 
 
 async def test_a_signature_copied_to_the_tag_of_another_artifact_is_refused(bench: Bench) -> None:
     signed, unsigned = bench.push(), bench.push()
-    authority = bench.sign(signed, "2.5 tag")
+    authority = sign(bench, signed, "2.5 tag")
     manifest = bench.get(f"{signed.replace(':', '-')}.sig", MANIFEST)
     contents = Contents()
     contents.put(manifest, f"{unsigned.replace(':', '-')}.sig")
     bench.registry.push(bench.repository, contents)
-    result = await bench.result(unsigned, authority)
+    result = await result_of(bench, unsigned, authority)
     assert (result.verified, result.reason) == (False, R.OTHER_ARTIFACT)
 
 
 async def test_a_bundle_copied_to_another_artifact_is_refused(bench: Bench) -> None:
     signed, unsigned = bench.push(), bench.push()
-    authority = bench.sign(signed, "3.1 bundle")
+    authority = sign(bench, signed, "3.1 bundle")
     bundle = (await bench.gather(signed)).signatures[0].content
     subject = {"mediaType": MANIFEST}
     contents = Contents()
     referrer = contents.bundle({**subject, "digest": unsigned, "size": 1}, bundle)
     contents.index([referrer], unsigned.replace(":", "-"))
     bench.registry.push(bench.repository, contents)
-    result = await bench.result(unsigned, authority)
+    result = await result_of(bench, unsigned, authority)
     assert (result.verified, result.reason) == (False, R.OTHER_ARTIFACT)
 
 
@@ -202,18 +121,18 @@ async def test_an_attestation_alone_is_no_signature(bench: Bench, version: str) 
     digest = bench.push()
     program = bench.programs[version]
     program.attest(bench.name(digest))
-    result = await bench.result(digest, key_authority(program.public_key))
+    result = await result_of(bench, digest, key_authority(program.public_key))
     assert (result.verified, result.reason) == (False, R.ATTESTATION)
 
 
 async def test_signatures_of_several_programs_stand_beside_each_other(bench: Bench) -> None:
     digest = bench.push()
-    old = bench.sign(digest, "2.5 tag")
-    new = bench.sign(digest, "3.1 bundle")
+    old = sign(bench, digest, "2.5 tag")
+    new = sign(bench, digest, "3.1 bundle")
     bench.programs["3.1"].attest(bench.name(digest))
     assert len((await bench.gather(digest)).signatures) == 3
     for authority in (old, new):
-        assert (await bench.result(digest, authority)).verified
+        assert (await result_of(bench, digest, authority)).verified
 
 
 async def test_the_index_that_cosign_writes_itself_is_understood(bench: Bench) -> None:
@@ -222,7 +141,7 @@ async def test_the_index_that_cosign_writes_itself_is_understood(bench: Bench) -
     https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#referrers-tag-schema
     """
     digest = bench.push()
-    authority = bench.sign(digest, "3.1 bundle")
+    authority = sign(bench, digest, "3.1 bundle")
     (entry,) = bench.get(digest.replace(":", "-"), INDEX)["manifests"]
     assert entry["artifactType"] != BUNDLE
-    assert (await bench.result(digest, authority)).verified
+    assert (await result_of(bench, digest, authority)).verified

@@ -42,6 +42,7 @@ OTHER = f"sha256:{'b' * 64}"
 PREFIX = "dev.sigstore.cosign/"
 SIGNATURE = "dev.cosignproject.cosign/signature"
 
+_CERTIFIED = ("--certificate", "leaf.pem", "--certificate-chain", "chain.pem")
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -153,12 +154,20 @@ class Cosign:
 
     def sign(self, reference: str, *arguments: str, certified: bool = False) -> None:
         """Sign an artifact in a registry, without a log."""
-        names = ["--certificate", "leaf.pem", "--certificate-chain", "chain.pem"]
-        self._push("sign", reference, *arguments, *(names if certified else []))
+        self._push("sign", reference, *arguments, *(_CERTIFIED if certified else ()))
 
-    def attest(self, reference: str) -> None:
-        (self.directory / "predicate.json").write_text('{"scan": "passed"}')
-        self._push("attest", reference, "--predicate", "predicate.json", "--type", "custom")
+    def attest(
+        self,
+        reference: str,
+        *arguments: str,
+        predicate: str = '{"scan": "passed"}',
+        kind: str = "custom",
+        certified: bool = False,
+    ) -> None:
+        """Attest something of an artifact; ``predicate`` is JSON."""
+        (self.directory / "predicate.json").write_text(predicate)
+        what = ["--predicate", "predicate.json", "--type", kind]
+        self._push("attest", reference, *what, *arguments, *(_CERTIFIED if certified else ()))
 
     def _push(self, command: str, reference: str, *arguments: str) -> None:
         offline = ["--tlog-upload=false", "--allow-insecure-registry", "--yes"]
