@@ -31,7 +31,8 @@ DIGEST = "sha256:" + "a" * 64
         ("pvc://c", "pvc://c", "pvc://c", None, None),
         ("pvc://c//x/../y", "pvc://c/y", "pvc://c/y", None, None),
         ("host:///x/y/", "hostpath:///x/y", "hostpath:///x/y", None, None),
-        ("ollama://x:7b", "ollama://x:7b", "ollama://x:7b", None, None),
+        ("ollama://x:7b", "ollama://x:7b", "ollama://x", "7b", None),
+        ("ollama://hf.co/a/b", "ollama://hf.co/a/b", "ollama://hf.co/a/b", None, None),
     ],
 )  # fmt: skip
 def test_a_spelling_has_one_canonical_form(

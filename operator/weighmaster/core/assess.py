@@ -25,7 +25,7 @@ from weighmaster.api.v1alpha1.record import (
 )
 from weighmaster.api.v1alpha1.rules import Coverage
 from weighmaster.core.attestations import Demand, attestation_results
-from weighmaster.core.evaluate.records import HIDING, PROPOSED, supplied_digest
+from weighmaster.core.evaluate.records import HIDING, PROPOSED, UNREAD_CODE, supplied_digest
 from weighmaster.core.evidence import (
     UNPLACED,
     Evidence,
@@ -63,7 +63,7 @@ MAX_INTEGER = 2**63 - 1
 
 _REFERENCE = re.compile(r"[a-z][a-z0-9+.-]*:\S+\Z")
 
-_TELLING = HIDING | UNPLACED
+_TELLING = HIDING | UNPLACED | UNREAD_CODE
 """Gaps that rules ask after; no number of others may crowd them out."""
 
 _LINEAGE_GAPS = (
@@ -338,8 +338,13 @@ def _lineage(evidence: Evidence, asserted: Assertions | None) -> _Lineage:
 
 def _failures(evidence: Evidence, unread: str | None) -> list[Failure]:
     """What could not be found out: what rules ask after first, then what people asked for."""
-    gaps = sorted(evidence.gaps, key=lambda gap: gap.reason not in _TELLING)
+    first = {gap.reason: gap for gap in reversed(evidence.gaps) if gap.reason in _TELLING}
+    gaps = [*first.values(), *(gap for gap in evidence.gaps if gap not in first.values())]
     found = [Failure(reason=gap.reason, message=_clip(gap.detail) or gap.reason) for gap in gaps]
+    foreign = evidence.content.code.foreign
+    if len(_references(foreign)) != len(foreign):
+        message = "it names code of another repository in a way that cannot be read"
+        found.insert(0, Failure(reason=GapReason.CONFIG_MALFORMED, message=message))
     if unread is not None:
         found.insert(0, Failure(reason=GapReason.SIGNATURE_NOT_READ, message=_clip(unread)))
     if evidence.proposed:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from string import ascii_lowercase, ascii_uppercase
 from typing import Generic, TypeVar
 
-from weighmaster.core.hub_urls import repository_of
+from weighmaster.core.hub_urls import pulled_from, repository_of
 from weighmaster.core.references import CASE_FOLDED_SCHEMES
 from weighmaster.core.values import ModelReference
 
@@ -18,33 +18,52 @@ _FOLDED_PREFIXES = tuple(f"{scheme}:" for scheme in CASE_FOLDED_SCHEMES)
 _ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _REGISTRY_PREFIXES = ("oci://", "nim:", "aim:", "image-embedded:")
 _DOCKER_HUB = frozenset({"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+_OLLAMA = "ollama://"
+_OLLAMA_DEFAULTS = ("registry.ollama.ai/", "library/")
+"""What a name in Ollama's own library may be written with or without."""
 
 
 def fold(location: str) -> str:
     """A location as its hub or registry compares it; neither version nor file may be in it.
 
     Where two cases are one name it is in lower case, ASCII only: a letter that merely lowers to an
-    ASCII one (the Kelvin sign) is another letter. Registries lose their default port, and Docker
-    Hub its other names.
+    ASCII one (the Kelvin sign) is another letter. Registries lose their default port, Docker Hub
+    its other names, and what is of Docker Hub or Ollama's library by default says so no more or
+    no less than what is of it by name.
     """
     if location.startswith(_FOLDED_PREFIXES):
         location = location.lower() if location.isascii() else location.translate(_ASCII_LOWER)
     if location.startswith(_REGISTRY_PREFIXES):
         return _fold_registry(location)
+    if location.startswith(_OLLAMA):
+        name = location.removeprefix(_OLLAMA)
+        for default in _OLLAMA_DEFAULTS:
+            name = name.removeprefix(default)
+        return f"{_OLLAMA}{name}"
     return location
 
 
 def _fold_registry(location: str) -> str:
     prefix = next(filter(location.startswith, _REGISTRY_PREFIXES))
-    host, slash, repository = location.removeprefix(prefix).partition("/")
+    name = location.removeprefix(prefix)
+    host, slash, repository = name.partition("/")
+    if "*" in host:  # of a glob, for any registry
+        return location
+    if not slash or not ("." in host or ":" in host or host == "localhost"):
+        # https://github.com/distribution/reference: a first part like this is no registry.
+        host, slash, repository = "docker.io", "/", name
     host = host.removesuffix(":443")
-    return f"{prefix}{'docker.io' if host in _DOCKER_HUB else host}{slash}{repository}"
+    if host in _DOCKER_HUB or host == "docker.io":
+        host = "docker.io"
+        if repository and "/" not in repository and "*" not in repository:
+            repository = f"library/{repository}"
+    return f"{prefix}{host}{slash}{repository}"
 
 
 def aliases(reference: ModelReference) -> tuple[str, ...]:
     """The location of a reference, folded, and what else it is known by: the hub by its URL."""
     location = fold(reference.location)
-    repository = repository_of(reference)
+    repository = repository_of(reference) or pulled_from(reference)
     return (location,) if repository is None else (location, fold(repository.location))
 
 

@@ -17,6 +17,19 @@ _DEEP = ("refs/pr/", "refs/convert/", "refs/heads/", "refs/tags/")
 """Revisions that have slashes of their own."""
 
 
+def pulled_from(reference: ModelReference) -> ModelReference | None:
+    """The hub's reference for what Ollama pulls from a hub; None for any other reference.
+
+    https://huggingface.co/docs/hub/ollama: the tag chooses a file of the default branch.
+    """
+    if reference.scheme != "ollama":
+        return None
+    host, _, name = reference.location.removeprefix("ollama://").partition("/")
+    if host.lower() in _HUGGING_FACE:
+        return references.hugging_face(name)
+    return references.modelscope(name) if host.lower() in _MODELSCOPE else None
+
+
 @lru_cache(maxsize=4096)
 def repository_of(reference: ModelReference) -> ModelReference | None:
     """The hub's reference for what a URL names; None for any other reference.

@@ -94,8 +94,9 @@ EXPLANATIONS: dict[Reason, str] = {
         " the manifest instead."
     ),
     Reason.ORIGIN_OVERRIDDEN: (
-        "A setting such as `HF_ENDPOINT` makes references load from somewhere else. Remove it, or"
-        " have it approved."
+        "A setting such as `HF_ENDPOINT` makes references load from somewhere else, or one such as"
+        " `REQUESTS_CA_BUNDLE` lets somebody else answer for the hub. Remove it, or have it"
+        " approved."
     ),
     Reason.EXPRESSION_FALSE: "The rule's CEL expression is false for this model use.",
     Reason.MUTABLE_REFERENCE: (

@@ -44,7 +44,7 @@ _SIGNED = re.compile(
     r"(?:^|&)(?:sig|sas|token|key|x-amz-|x-goog-|signature|se|sp|sv)", re.IGNORECASE
 )
 
-_SPECIAL_REVISION = re.compile(r"([^/@]+/[^/@]+)@(refs/(?:pr|convert)/[^/@:]+)(?:/(.+))?")
+_SPECIAL_REVISION = re.compile(r"([^/@:]+/[^/@:]+)[@:](refs/(?:pr|convert)/[^/@:]+)(?:/(.+))?")
 """Revisions with slashes of their own: pull requests and conversions (huggingface_hub)."""
 
 _SCHEME_SPELLINGS = {
@@ -228,6 +228,10 @@ def _parse_scheme(scheme: str, rest: str, text: str) -> ModelReference:
         if problem := _problem(rest):
             return unresolved(f"{problem} in {text}")
     canonical = f"{scheme}://{rest}"
+    if scheme == "ollama":
+        head, colon, tag = canonical.rpartition(":")
+        if colon and "/" not in tag:
+            return ModelReference(canonical, scheme, location=head, revision=tag or None)
     return ModelReference(canonical=canonical, scheme=scheme, location=canonical)
 
 

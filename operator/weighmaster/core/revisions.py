@@ -26,7 +26,9 @@ class Standing(StrEnum):
 _PROPOSAL = re.compile(r"(?:refs/)?pr/\d|refs/pr/", re.IGNORECASE)
 """How hubs name pull requests (huggingface_hub: ``refs/pr/1``)."""
 
-_NAME = re.compile(r"(?:refs/(?:heads|tags)/)?(?!refs/|convert/)[A-Za-z0-9_][A-Za-z0-9._/-]*\Z")
+_NAME = re.compile(
+    r"(?:refs/(?:heads|tags)/)?(?!refs(?:/|\Z)|convert/)[A-Za-z0-9_][A-Za-z0-9._/-]*\Z"
+)
 """Branches and tags. Everything else may be an expression of git's (``main~1``, ``x^0``)."""
 
 _COMMIT = re.compile(r"(?:.*-g)?[0-9a-f]{4,64}\Z", re.IGNORECASE | re.DOTALL)

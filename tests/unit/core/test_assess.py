@@ -21,7 +21,9 @@ from weighmaster.api.v1alpha1.record import (
     ModelRecordStatus,
 )
 from weighmaster.core.assess import Belonging, Supplied, assess, unavailable
+from weighmaster.core.evaluate.records import HIDING
 from weighmaster.core.evidence import (
+    UNPLACED,
     Basis,
     CardFacts,
     CodeFacts,
@@ -351,7 +353,23 @@ def test_status_of_a_monstrous_model_can_be_stored() -> None:
     assert len(status.authorities) == 256
     assert not status.lineage_known
     assert status.license == "LicenseRef-too-long"
-    assert status.failures[0].reason == "ListingIncomplete", "what matters most is not cut off"
+    told = [failure.reason for failure in status.failures[:2]]
+    assert told == ["ConfigMalformed", "ListingIncomplete"], "what matters most is not cut off"
+
+
+@pytest.mark.parametrize("reason", sorted(UNPLACED | HIDING))
+def test_no_number_of_other_gaps_hides_one_that_rules_ask_after(reason: GapReason) -> None:
+    others = [Gap(GapReason.CONFIG_MALFORMED, f"config{n}.json") for n in range(100)]
+    status = status_of(signed_evidence(KEY, gaps=(*others, Gap(reason, "x"))))
+    assert reason in [failure.reason for failure in status.failures]
+
+
+@pytest.mark.parametrize("foreign", ["unresolved:control character in hf://x y", "x" * 3000])
+def test_code_that_is_named_unreadably_is_not_passed_over(foreign: str) -> None:
+    code = CodeFacts(foreign=("hf://acme/code", foreign))
+    status = status_of(signed_evidence(KEY, content=ContentFacts(code=code)))
+    assert status.foreign_code == ["hf://acme/code"]
+    assert GapReason.CONFIG_MALFORMED in [failure.reason for failure in status.failures]
 
 
 @pytest.mark.parametrize("reason", list(UnavailableReason))

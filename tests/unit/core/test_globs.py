@@ -207,3 +207,45 @@ def test_owner_with_several_namespaces_is_found_once() -> None:
 def test_use_of_a_file_has_all_its_spellings() -> None:
     found = spellings(use("hf://Acme/M@Main#X.gguf").reference)
     assert found == ("hf://acme/m", "hf://acme/m@Main", "hf://acme/m@Main#X.gguf")
+
+
+@pytest.mark.parametrize(
+    ("location", "folded"),
+    [
+        ("oci://evil/m", "oci://docker.io/evil/m"),
+        ("oci://evil", "oci://docker.io/library/evil"),
+        ("oci://docker.io/evil", "oci://docker.io/library/evil"),
+        ("oci://index.docker.io/evil/m", "oci://docker.io/evil/m"),
+        ("oci://docker.io/evil/m/x", "oci://docker.io/evil/m/x"),
+        ("oci://localhost/m", "oci://localhost/m"),
+        ("oci://registry:5000/m", "oci://registry:5000/m"),
+        ("oci://registry.example/m", "oci://registry.example/m"),
+        ("nim:evil/m", "nim:docker.io/evil/m"),
+        ("ollama://registry.ollama.ai/library/m", "ollama://m"),
+        ("ollama://library/m", "ollama://m"),
+        ("ollama://acme/m", "ollama://acme/m"),
+        ("ollama://registry.example/library/m", "ollama://registry.example/library/m"),
+    ],
+)
+def test_what_a_registry_takes_for_granted_need_not_be_written(location: str, folded: str) -> None:
+    assert fold(location) == folded
+    assert fold(folded) == folded
+
+
+@pytest.mark.parametrize("pattern", ["oci://**", "oci://*/evil/**", "nim:**", "oci://*.io/evil/**"])
+def test_glob_over_registries_stays_one(pattern: str) -> None:
+    assert fold(pattern) == pattern
+
+
+@pytest.mark.parametrize("pattern", ["oci://evil/**", "oci://docker.io/evil/**"])
+@pytest.mark.parametrize("image", ["evil/m", "docker.io/evil/m", "registry-1.docker.io/evil/m:1"])
+def test_glob_over_docker_hub_means_all_its_spellings(pattern: str, image: str) -> None:
+    forms = wide_spellings(references.image(image))
+    assert Glob(pattern).matches(forms)
+    assert NamespaceIndex([(pattern, "evil")]).owners(aliases(references.image(image))[0])
+    assert not Glob(pattern).matches(wide_spellings(references.image("evil.example/m")))
+
+
+@pytest.mark.parametrize("pattern", ["oci://evil/**", "oci://docker.io/evil/**"])
+def test_exclusion_over_docker_hub_means_all_its_spellings_too(pattern: str) -> None:
+    assert Glob(pattern).matches(spellings(references.image("evil/m:1")))

@@ -3,7 +3,7 @@
 import pytest
 
 from weighmaster.core import references
-from weighmaster.core.hub_urls import repository_of
+from weighmaster.core.hub_urls import pulled_from, repository_of
 
 COMMIT = "a" * 40
 HUB = "https://huggingface.co"
@@ -84,3 +84,19 @@ def test_hub_names_hold_no_escapes(name: str) -> None:
 
 def test_hub_file_may_hold_a_percent_sign() -> None:
     assert references.parse("hf://acme/m@main#100%.gguf").known
+
+
+@pytest.mark.parametrize(
+    ("reference", "repository"),
+    [
+        ("ollama://hf.co/acme/m:Q4_K_M", "hf://acme/m"),
+        ("ollama://HuggingFace.co/acme/m", "hf://acme/m"),
+        ("ollama://modelscope.cn/acme/m:Q4", "modelscope://acme/m"),
+        ("ollama://acme/m:7b", None),
+        ("ollama://registry.example/acme/m", None),
+        ("hf://acme/m", None),
+    ],
+)
+def test_what_ollama_pulls_from_a_hub_is_the_hubs(reference: str, repository: str | None) -> None:
+    found = pulled_from(references.parse(reference))
+    assert (found.canonical if found else None) == repository

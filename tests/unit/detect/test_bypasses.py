@@ -202,7 +202,9 @@ def test_loading_adapters_at_run_time_is_seen() -> None:
     assert use.process.runtime_adapters is Setting.ON
 
 
-@pytest.mark.parametrize("name", ["HF_ENDPOINT", "AWS_ENDPOINT_URL", "HF_REVISION"])
+@pytest.mark.parametrize(
+    "name", ["HF_ENDPOINT", "AWS_ENDPOINT_URL", "HF_REVISION", "SSL_CERT_FILE", "CURL_CA_BUNDLE"]
+)
 def test_an_origin_override_is_seen(name: str) -> None:
     env = variables(**{name: "https://mirror.example"})
     (use,) = detect(deployment(container("vllm", "serve", "a/b", env=env)))

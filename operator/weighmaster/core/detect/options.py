@@ -58,10 +58,8 @@ def scan(words: list[str], origins: list[int], runtime: Runtime) -> Scan:  # noq
             continue
         if "_" in name:
             name = name.replace("_", "-")
-        if "." in name and name.endswith((".model", ".revision")):
-            # vLLM also takes the members of a JSON option one by one.
-            document, _, member = name.rpartition(".")
-            name = f"spec-{member}" if document in runtime.documents else name
+        if "." in name:
+            name = _member(name, runtime)
         origin = origins[index]
         index += 1
         if equals:
@@ -87,6 +85,16 @@ def scan(words: list[str], origins: list[int], runtime: Runtime) -> Scan:  # noq
         else:
             options.append(Option(name, None, origin))
     return found
+
+
+def _member(name: str, runtime: Runtime) -> str:
+    """The option that a member of a JSON option is; vLLM takes these one by one as well."""
+    document, _, member = name.rpartition(".")
+    if member in ("tensorizer-uri", "tensorizer-dir"):
+        return member
+    if member in ("model", "revision") and document in runtime.documents:
+        return f"spec-{member}"
+    return name
 
 
 def _apart(words: list[str], origins: list[int]) -> tuple[list[str], list[int]]:

@@ -208,10 +208,12 @@ class Server:
 
     def _loader(self, value: str, path: Path) -> None:
         document = _json(value)
-        if isinstance(document, dict):
-            uri = document.get("tensorizer_uri") or document.get("model_uri")
-            if isinstance(uri, str):
-                self.name(Role.BASE, uri, path, "tensorizer")
+        inner = document.get("tensorizer_config") if isinstance(document, dict) else None
+        for options in (document, inner):
+            if isinstance(options, dict):
+                for name in ("tensorizer_uri", "tensorizer_dir", "model_uri"):
+                    if isinstance(where := options.get(name), str):
+                        self.name(Role.BASE, where, path, "tensorizer")
 
     def _config(self, value: str, path: Path, file_at: FileAt) -> None:
         """A configuration file: the same options by name, where its text is known."""

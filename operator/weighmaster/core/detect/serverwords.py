@@ -10,8 +10,11 @@ OVERRIDES = (
     "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "S3_ENDPOINT", "S3_ENDPOINT_URL",
     "VLLM_USE_MODELSCOPE", "SGLANG_USE_MODELSCOPE", "HF_REVISION", "MODELSCOPE_DOMAIN",
     "RUNAI_STREAMER_S3_ENDPOINT", "LLAMA_ARG_HF_ENDPOINT", "MODEL_ENDPOINT",
+    "MODELSCOPE_ENDPOINT", "STORAGE_EMULATOR_HOST",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE",
+    "GIT_SSL_CAINFO", "GIT_SSL_NO_VERIFY", "PYTHONHTTPSVERIFY",
 )  # fmt: skip
-"""Variables that change where a reference is fetched from."""
+"""Variables that change where a reference is fetched from, or who may answer in its place."""
 OVERRIDING = frozenset(OVERRIDES)
 
 VALUED = frozenset(

@@ -23,6 +23,7 @@ from weighmaster.core.hub_urls import repository_of
 from weighmaster.core.reasons import Reason
 from weighmaster.core.revisions import Standing
 from weighmaster.core.values import Outcome
+from weighmaster.errors import PolicyError
 
 
 def found(subject: Subject) -> Record | Verdict:
@@ -151,7 +152,9 @@ def by_whom(basis: Basis | None) -> str:
 
 
 def signature_check(rule: rules.SignatureRule) -> Check:
-    """The check of a ``signature`` rule."""
+    """The check of a ``signature`` rule; raises PolicyError when an authority is not one."""
+    for authority in rule.authorities:
+        require_one(authority)
     weights = rule.coverage is rules.Coverage.WEIGHTS
 
     def check(subject: Subject) -> Verdict:
@@ -190,6 +193,15 @@ def signature_check(rule: rules.SignatureRule) -> Check:
         )
 
     return check
+
+
+def require_one(authority: Authority) -> None:
+    """What the CRD demands in CEL, for policies that no API server has seen: PolicyError."""
+    ways = (authority.publisher, authority.key, authority.certificate, authority.keyless)
+    if sum(way is not None for way in ways) != 1:
+        raise PolicyError(
+            "an authority needs exactly one of publisher, key, certificate and keyless"
+        )
 
 
 Signer = tuple[str | None, str | None]

@@ -19,19 +19,26 @@ from weighmaster.core.evaluate.evidence_checks import (
     verifying,
 )
 from weighmaster.core.evaluate.lineage import lineage_verdict
-from weighmaster.core.evaluate.records import Record
+from weighmaster.core.evaluate.records import Record, read_reference
 from weighmaster.core.evaluate.selectors import Selector
 from weighmaster.core.evaluate.subject import Subject
 from weighmaster.core.evaluate.verdict import PASS, Check, Verdict, error, fail, few
+from weighmaster.core.hub_urls import repository_of
 from weighmaster.core.reasons import Reason
 from weighmaster.core.revisions import Standing
-from weighmaster.core.values import Outcome
+from weighmaster.core.values import Outcome, Setting
 from weighmaster.errors import PolicyError
 
 _PROPOSAL = fail(
     Reason.PUBLISHER_UNKNOWN,
     "is a pull request's content, or of no branch or tag, so that anybody may have written it; name"
     " a commit of a branch",
+)
+
+
+_PLAIN_HTTP = fail(
+    Reason.PUBLISHER_UNKNOWN,
+    "is fetched without TLS, so that anybody on the way may answer for the hub; use https",
 )
 
 
@@ -68,6 +75,8 @@ class _Origin:
         objections = [self._judge(subject)]
         if not _fails(objections):
             objections.append(self._assure(subject))
+        if self._believes_names and not _fails(objections):
+            objections.append(self._code(subject))
         if self._lineage and not _fails(objections):
             objections.append(self._of_lineage(subject))
         return _strictest(objections)
@@ -98,7 +107,11 @@ class _Origin:
         if self._signed:
             record = evidence(subject)
             return record if isinstance(record, Verdict) else _signed(record, subject)
-        if not self._believes_names or subject.standing_by_name is Standing.OWN:
+        if not self._believes_names:
+            return None
+        if subject.use.reference.scheme == "http" and repository_of(subject.use.reference):
+            return _PLAIN_HTTP
+        if subject.standing_by_name is Standing.OWN:
             return None
         record = found(subject)
         if isinstance(record, Record):
@@ -107,6 +120,26 @@ class _Origin:
             record,
             message=f"is named by a commit, which may be a pull request's: {record.message}",
         )
+
+    def _code(self, subject: Subject) -> Verdict | None:
+        """To code of other repositories, which the model names and the server may run."""
+        if subject.use.process.remote_code is Setting.OFF:
+            return None
+        record = found(subject)
+        if isinstance(record, Verdict):
+            message = f"may run code that comes with it, from wherever it names: {record.message}"
+            return structs.replace(record, message=message)
+        for text in record.status.foreign_code:
+            if objection := self._judge(subject.of(read_reference(text))):
+                message = f"may run code from {text}, which {objection.message}"
+                return structs.replace(objection, message=message)
+        if record.code_unknown:
+            return error(
+                Reason.EVIDENCE_NOT_AVAILABLE,
+                "may run code from another repository: what it names could not all be read"
+                f" ({see(record)})",
+            )
+        return None
 
     def _assure_ancestor(self, subject: Subject, record: Record) -> Verdict | None:
         """To believing the name of an ancestor, by what is there now under it."""

@@ -22,7 +22,7 @@ from weighmaster.api.v1alpha1.record import (
 )
 from weighmaster.core import references
 from weighmaster.core.evaluate.stored import read_metadata
-from weighmaster.core.evidence import UNPLACED, GapReason
+from weighmaster.core.evidence import MAX_NAMES, UNPLACED, GapReason
 from weighmaster.core.globs import fold
 from weighmaster.core.hub_urls import repository_of
 from weighmaster.core.references import is_repository_name
@@ -52,6 +52,9 @@ HIDING = frozenset(
     }
 )
 """Reason codes of records whose model may hold weights that nobody has looked at."""
+
+UNREAD_CODE = frozenset({GapReason.CONFIG_MALFORMED, GapReason.CONFIG_NOT_READ, *HIDING})
+"""Reason codes of records whose model may name code that nobody has seen."""
 
 
 class Record(Struct, frozen=True):
@@ -89,6 +92,11 @@ class Record(Struct, frozen=True):
     def incomplete(self) -> bool:
         """Whether there may be files in the model that nobody has looked at."""
         return self._has(HIDING)
+
+    @property
+    def code_unknown(self) -> bool:
+        """Whether it may name code, of its own or of others, that nobody has seen."""
+        return self._has(UNREAD_CODE) or len(self.status.foreign_code) >= MAX_NAMES
 
     def _has(self, reasons: Set[str]) -> bool:
         return any(failure.reason in reasons for failure in self.status.failures)

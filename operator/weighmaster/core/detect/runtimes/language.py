@@ -26,7 +26,7 @@ _SWITCHES = frozenset(
 VLLM = Runtime(
     name="vllm",
     options={
-        **options(BASE, "model model-tag model-path"),
+        **options(BASE, "model model-tag model-path tensorizer-uri tensorizer-dir"),
         **options(TOKENIZER, "tokenizer hf-config-path"),
         **options(DRAFT, "speculative-model draft-model spec-model"),
         **options(ADAPTER, "qlora-adapter-name-or-path"),
