@@ -8,6 +8,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from prometheus_client import CollectorRegistry
+
+from weighmaster.certificates.serving import ServingCertificate
+from weighmaster.telemetry import CertificateMetrics
+
+
+def serving(folder: Path) -> ServingCertificate:
+    """The certificate in ``tls.crt`` and ``tls.key`` of a folder, loaded; raises SettingsError."""
+    metrics = CertificateMetrics(CollectorRegistry())
+    certificate = ServingCertificate(folder / "tls.crt", folder / "tls.key", metrics)
+    certificate.load()
+    return certificate
 
 
 def write_certificate(folder: Path) -> bytes:

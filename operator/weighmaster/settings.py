@@ -17,6 +17,9 @@ MAX_STALENESS = 24 * 3600.0
 LONGEST_WAIT = 8.0
 """Seconds; the webhook times out after 10."""
 
+LONGEST_DELAY = 300.0
+"""Seconds; a pod that ends more slowly holds up the draining of its node."""
+
 
 class WebhookSettings(Struct, frozen=True, kw_only=True):
     """How the webhook runs."""
@@ -30,6 +33,7 @@ class WebhookSettings(Struct, frozen=True, kw_only=True):
     policies: Path | None = None
     max_staleness: float = 180.0
     evidence_wait: float = 2.5
+    shutdown_delay: float = 0.0
     log_level: str = "info"
     installation: Installation = Installation()
 
@@ -40,6 +44,10 @@ class WebhookSettings(Struct, frozen=True, kw_only=True):
                 raise SettingsError(f"{name.replace('_', '-')}: must be between 0 and 65535")
         if not 0 <= self.evidence_wait <= LONGEST_WAIT:
             raise SettingsError(f"evidence-wait: must be between 0 and {LONGEST_WAIT:.0f} seconds")
+        if not 0 <= self.shutdown_delay <= LONGEST_DELAY:
+            raise SettingsError(
+                f"shutdown-delay: must be between 0 and {LONGEST_DELAY:.0f} seconds"
+            )
         if self.installation.image is not None and not _BY_DIGEST.search(self.installation.image):
             raise SettingsError("image: must be given by digest, such as name@sha256:<64 hex>")
         # Not "< 90", which is false for nan: that would serve policies of any age, and before any.

@@ -1,8 +1,10 @@
 """Logs and metrics. Logs are JSON, one event a line, and never hold a whole object or a token."""
 
 import logging
+import math
 import sys
 from collections.abc import Iterable
+from datetime import datetime
 from functools import cache
 
 import structlog
@@ -85,6 +87,32 @@ class AdmissionMetrics:
     def took(self, stage: str, seconds: float) -> None:
         """Record how long an answer took."""
         self._duration(stage).observe(seconds)
+
+
+class CertificateMetrics:
+    """Metrics of the serving certificate: of what is stored (controller) or served (webhook)."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._expiry = Gauge(
+            "weighmaster_serving_certificate_expiry_timestamp_seconds",
+            "When the serving certificate expires (Unix time); NaN when there is none.",
+            registry=registry,
+        )
+        self._expiry.set(math.nan)
+        self.rotations = Counter(
+            "weighmaster_serving_certificate_rotations",
+            "Times that another serving certificate was taken into use.",
+            registry=registry,
+        )
+        self.failures = Counter(
+            "weighmaster_serving_certificate_failures",
+            "Failed tries to keep, or to load, the serving certificate.",
+            registry=registry,
+        )
+
+    def serve(self, not_after: datetime | None) -> None:
+        """Note when the certificate expires, or that there is none."""
+        self._expiry.set(math.nan if not_after is None else not_after.timestamp())
 
 
 class StoreMetrics:

@@ -9,8 +9,9 @@ import msgspec
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from tests.certificates import serving
 from weighmaster.admission.handler import AdmissionHandler, Answer
-from weighmaster.admission.server import AdmissionServer, server_context
+from weighmaster.admission.server import AdmissionServer
 from weighmaster.policy_files import FileStore
 from weighmaster.telemetry import AdmissionMetrics, configure_logging
 
@@ -40,8 +41,7 @@ async def serve(kind: str, folder: Path) -> None:
     else:
         metrics = AdmissionMetrics(CollectorRegistry())
         handler = AdmissionHandler(FileStore([folder / "policies.yaml"]), metrics)
-    context = server_context(folder / "tls.crt", folder / "tls.key")
-    server = AdmissionServer(handler, context, "127.0.0.1", 0)
+    server = AdmissionServer(handler, serving(folder).context, "127.0.0.1", 0)
     port = await server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()

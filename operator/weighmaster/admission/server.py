@@ -4,7 +4,6 @@ import asyncio
 import logging
 import ssl
 from contextlib import suppress
-from pathlib import Path
 
 import structlog
 from aiohttp import web
@@ -43,22 +42,6 @@ _http_log = logging.getLogger("weighmaster.http")
 _http_log.addFilter(_without_content)
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """A TLS context for a certificate chain and its key, PEM files."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        # Without a password of our own, ssl asks the terminal for that of an encrypted key.
-        context.load_cert_chain(certificate, key, password=lambda: "")
-    except FileNotFoundError:
-        raise SettingsError(f"tls: {certificate} or {key} does not exist") from None
-    except (ssl.SSLError, OSError):
-        raise SettingsError(
-            f"tls: {certificate} and {key} are not a readable certificate with its key"
-        ) from None
-    return context
-
-
 class AdmissionServer:
     """Serves an AdmissionHandler over HTTPS."""
 
@@ -71,6 +54,7 @@ class AdmissionServer:
         self._port = port
         self._runner: web.ServerRunner | None = None
         self._in_flight = 0
+        self._dismissing = False
         self._stopping = False
         self._drained = asyncio.Event()
 
@@ -102,6 +86,10 @@ class AdmissionServer:
         _log.info("serving", host=self._host, port=self._port, paths=list(STAGES))
         return self._port
 
+    def dismiss(self) -> None:
+        """From now on end each connection with its next answer, so that clients go elsewhere."""
+        self._dismissing = True
+
     async def stop(self) -> None:
         """Stop listening and let requests in flight finish.
 
@@ -110,7 +98,7 @@ class AdmissionServer:
         """
         if self._runner is None:
             return
-        self._stopping = True
+        self._stopping = self._dismissing = True
         for site in list(self._runner.sites):
             await site.stop()
         if self._in_flight:
@@ -137,7 +125,7 @@ class AdmissionServer:
         response = web.Response(
             status=answer.status, body=answer.body, content_type="application/json"
         )
-        if self._stopping:
+        if self._dismissing:
             response.force_close()
         return response
 

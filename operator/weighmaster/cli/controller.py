@@ -7,11 +7,19 @@ import click
 import uvloop
 
 from weighmaster.cli.gathering import gather_settings, gathering_options
+from weighmaster.cli.issuing import certificate_settings, issuing_options
 from weighmaster.handlers.role import run_controller
 from weighmaster.handlers.settings import ControllerSettings
 from weighmaster.telemetry import configure_logging
 
 _DEFAULTS = ControllerSettings()
+_ISSUING = (
+    "serving_secret",
+    "serving_names",
+    "webhook_configuration",
+    "certificate_lifetime",
+    "certificate_settle",
+)
 
 
 @click.command()
@@ -38,6 +46,7 @@ _DEFAULTS = ControllerSettings()
     help="Secret in that namespace with credentials for records that name none. May be repeated.",
 )
 @gathering_options
+@issuing_options
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -51,13 +60,15 @@ def controller(
     namespace: str,
     credentials_secrets: tuple[str, ...],
     log_level: str,
-    **gathering: Any,
+    **options: Any,
 ) -> None:
     """Run the controller (kopf) in a cluster.
 
     It logs in by its service account or else by a kubeconfig. It keeps the status of policies,
-    publishers and exceptions true, and gathers and verifies evidence for ModelRecords.
+    publishers and exceptions true, and gathers and verifies evidence for ModelRecords; and it
+    issues and rotates the webhook's certificate.
     """
+    issuing = {name: options.pop(name) for name in _ISSUING}
     configure_logging(log_level)
     settings = ControllerSettings(
         health_host=health_host,
@@ -65,7 +76,8 @@ def controller(
         namespace=namespace,
         credentials_secrets=credentials_secrets,
         log_level=log_level,
-        gather=gather_settings(**gathering),
+        gather=gather_settings(**options),
+        certificates=certificate_settings(**issuing),
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run_controller(settings))

@@ -45,6 +45,12 @@ _File = click.Path(path_type=Path)
     help="Seconds to wait for evidence that is being gathered.",
 )
 @click.option(
+    "--shutdown-delay",
+    default=_DEFAULTS.shutdown_delay,
+    show_default=True,
+    help="Seconds to go on serving when told to stop, until no new requests come.",
+)
+@click.option(
     "--namespace",
     default=_INSTALLATION.namespace,
     show_default=True,

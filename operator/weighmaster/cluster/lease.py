@@ -57,14 +57,15 @@ class LeaseApi(Protocol):
 
 
 class Timing(Struct, frozen=True, kw_only=True):
-    """Seconds; the defaults are those of Kubernetes' own components.
+    """Seconds; the defaults fail over in less than 15.
 
     Fail-over takes at most ``lease_duration`` plus one retry period and its jitter; at most one
-    retry period after a clean stop.
+    retry period after a clean stop. (With 15, 10 and 2, the defaults of Kubernetes' own components,
+    it may take 17.4.)
     """
 
-    lease_duration: int = 15
-    renew_deadline: float = 10.0
+    lease_duration: int = 12
+    renew_deadline: float = 8.0
     retry_period: float = 2.0
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ import signal
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
+from weighmaster.certificates.keeper import CertificateKeeper
 from weighmaster.cluster.client import ApiClient
 from weighmaster.cluster.lease import Lease, Process
 from weighmaster.errors import LeaseLostError
@@ -21,7 +22,7 @@ from weighmaster.loops import kept_running
 from weighmaster.records.keeper import RecordKeeper
 from weighmaster.records.material import NamespaceMaterial
 from weighmaster.records.supplied import Supplies
-from weighmaster.telemetry import StoreMetrics
+from weighmaster.telemetry import CertificateMetrics, StoreMetrics
 
 LEASE = "weighmaster-controller"
 
@@ -38,6 +39,9 @@ async def run_controller(settings: ControllerSettings) -> None:
         material = NamespaceMaterial(client, settings.namespace)
         supplies = Supplies(material, settings.gather, settings.credentials_secrets)
         keeper = RecordKeeper(client, gatherer, supplies, metrics)
+        certificates = settings.certificates and CertificateKeeper(
+            client, settings.namespace, settings.certificates, CertificateMetrics(registry)
+        )
         process = Process(on_change=lambda leads: leading.set(int(leads)))
         lease = Lease(client, settings.namespace, LEASE, process=process)
 
@@ -48,7 +52,10 @@ async def run_controller(settings: ControllerSettings) -> None:
         async def lead() -> None:
             handlers = new_registry()
             register(handlers, statuses)
-            async with kept_running(statuses.run(), keeper.run()):
+            loops = [statuses.run(), keeper.run()]
+            if certificates:
+                loops.append(certificates.run())
+            async with kept_running(*loops):
                 await run_operator(handlers, new_settings())
 
         health = HealthServer(registry, not_ready, settings.health_host, settings.health_port)

@@ -4,6 +4,7 @@ import re
 
 from msgspec import Struct
 
+from weighmaster.certificates.settings import CertificateSettings
 from weighmaster.errors import SettingsError
 from weighmaster.gather.settings import GatherSettings
 
@@ -17,7 +18,7 @@ class ControllerSettings(Struct, frozen=True, kw_only=True):
 
     ``namespace`` is Weighmaster's own: its lease is there, and the secrets and ConfigMaps that
     policies name. ``credentials_secrets`` are Secrets there whose credentials are used for all
-    records that name none.
+    records that name none. Without ``certificates`` the webhook's certificate is somebody else's.
     """
 
     health_host: str = "0.0.0.0"  # noqa: S104
@@ -26,6 +27,7 @@ class ControllerSettings(Struct, frozen=True, kw_only=True):
     namespace: str = "weighmaster-system"
     credentials_secrets: tuple[str, ...] = ()
     gather: GatherSettings = GatherSettings()
+    certificates: CertificateSettings | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, naming the setting."""

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import write_certificate
+from tests.certificates import serving, write_certificate
 from tests.unit.admission.client import Client
 from tests.unit.admission.reviews import new_handler
 from weighmaster.admission.handler import AdmissionHandler
-from weighmaster.admission.server import AdmissionServer, server_context
+from weighmaster.admission.server import AdmissionServer
 
 Serve = Callable[..., Awaitable[tuple[AdmissionServer, Client]]]
 
@@ -29,7 +29,7 @@ async def serve(certificate: Path) -> AsyncIterator[Serve]:
     servers: list[AdmissionServer] = []
 
     async def start(handler: AdmissionHandler | None = None) -> tuple[AdmissionServer, Client]:
-        context = server_context(certificate / "tls.crt", certificate / "tls.key")
+        context = serving(certificate).context
         server = AdmissionServer(handler or new_handler(), context, "127.0.0.1", 0)
         port = await server.start()
         servers.append(server)

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 
-from tests.certificates import write_certificate
+from tests.certificates import serving
 from tests.unit.admission.client import Client, head
 from tests.unit.admission.conftest import Serve
 from tests.unit.admission.reviews import assert_refusal, body, new_handler, response_of
 from tests.unit.core.builders import pod
 from weighmaster.admission import server as server_module
 from weighmaster.admission.handler import AdmissionHandler, Answer
-from weighmaster.admission.server import AdmissionServer, server_context
+from weighmaster.admission.server import AdmissionServer
 from weighmaster.admission.wire import MAX_BODY
 from weighmaster.errors import SettingsError
 
@@ -325,6 +324,20 @@ async def test_request_in_flight_is_answered_when_the_server_stops(serve: Serve)
         await asyncio.wait_for(stopping, 5)
 
 
+async def test_server_that_is_to_leave_serves_on_and_sends_its_clients_elsewhere(
+    serve: Serve,
+) -> None:
+    server, client = await serve()
+    async with await client.connect() as connection:
+        await connection.send(head(Content_Length=len(GOOD)), GOOD)
+        assert (await connection.response())[0] == 200
+        server.dismiss()
+        await connection.send(head(Content_Length=len(GOOD)), GOOD)
+        assert (await connection.response())[0] == 200
+        assert await connection.closed(2)
+    await assert_still_answers(client)
+
+
 async def test_idle_connections_do_not_hold_up_the_end(serve: Serve) -> None:
     server, client = await serve()
     connections = [await client.connect() for _ in range(20)]
@@ -351,46 +364,12 @@ async def test_port_in_use_is_told_by_the_name_of_the_setting(certificate: Path)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        context = server_context(certificate / "tls.crt", certificate / "tls.key")
+        context = serving(certificate).context
         server = AdmissionServer(new_handler(), context, "127.0.0.1", taken.getsockname()[1])
         with pytest.raises(SettingsError, match=r"^port: cannot listen on 127\.0\.0\.1:\d+: "):
             await server.start()
 
 
-def test_certificate_that_cannot_be_used_is_told(certificate: Path, tmp_path: Path) -> None:
-    good = certificate / "tls.crt", certificate / "tls.key"
-    (tmp_path / "junk").write_text("junk")
-    for pair, message in (
-        ((tmp_path / "none", good[1]), "does not exist"),
-        ((good[0], tmp_path / "none"), "does not exist"),
-        ((tmp_path / "junk", good[1]), "not a readable certificate"),
-        ((good[0], tmp_path / "junk"), "not a readable certificate"),
-        ((tmp_path, good[1]), "not a readable certificate"),
-    ):
-        with pytest.raises(SettingsError, match=message):
-            server_context(*pair)
-
-
-def test_key_of_another_certificate_is_told(certificate: Path, tmp_path: Path) -> None:
-    write_certificate(tmp_path)
-    with pytest.raises(SettingsError, match="not a readable certificate with its key"):
-        server_context(certificate / "tls.crt", tmp_path / "tls.key")
-
-
-def test_encrypted_key_is_told_and_no_password_asked_for(certificate: Path, tmp_path: Path) -> None:
-    key = serialization.load_pem_private_key((certificate / "tls.key").read_bytes(), None)
-    secret = tmp_path / "tls.key"
-    secret.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"password"),
-        )
-    )
-    with pytest.raises(SettingsError, match="not a readable certificate with its key"):
-        server_context(certificate / "tls.crt", secret)
-
-
 def test_tls_before_1_2_is_off(certificate: Path) -> None:
-    context = server_context(certificate / "tls.crt", certificate / "tls.key")
+    context = serving(certificate).context
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2

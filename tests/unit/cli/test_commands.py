@@ -5,9 +5,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from tests.certificates import write_certificate
+from tests.controlplane.polling import eventually
 from tests.unit.core.builders import policy
 from weighmaster.cli.main import COMMANDS, cli
 from weighmaster.settings import MAX_STALENESS, WebhookSettings
@@ -81,6 +85,8 @@ def test_unknown_command_is_told() -> None:
         (("--max-staleness", "-inf"), "max-staleness: must be between 90"),
         (("--max-staleness", "1e9"), "max-staleness: must be between 90"),
         (("--max-staleness", "soon"), "--max-staleness"),
+        (("--shutdown-delay", "-1"), "shutdown-delay: must be between 0 and 300"),
+        (("--shutdown-delay", "nan"), "shutdown-delay: must be between 0 and 300"),
         (("--port", "https"), "--port"),
         (("--log-level", "loud"), "--log-level"),
     ],
@@ -89,6 +95,38 @@ def test_setting_that_cannot_work_is_named(
     files: dict[str, str], more: tuple[str, ...], text: str
 ) -> None:
     assert_one_line(webhook(files, *more), text)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--serving-secret", "s"), "serving-name: at least one"),
+        (("--serving-name", "a.svc"), "serving-name: goes with --serving-secret"),
+        (("--serving-secret", "S", "--serving-name", "a.svc"), "serving-secret: 'S' is no name"),
+        (("--serving-secret", "s", "--serving-name", "a_b"), "serving-name: 'a_b' is no DNS name"),
+        (("--serving-secret", "s", "--serving-name", ""), "serving-name: '' is no DNS name"),
+        (
+            ("--serving-secret", "s", "--serving-name", "a", "--webhook-configuration", "/"),
+            "webhook-configuration: '/' is no name",
+        ),
+        (
+            ("--serving-secret", "s", "--serving-name", "a", "--certificate-lifetime", "0"),
+            "certificates: they must be renewed within",
+        ),
+        (
+            ("--serving-secret", "s", "--serving-name", "a", "--certificate-lifetime", "nan"),
+            "certificate-lifetime, certificate-settle: no such times",
+        ),
+        (
+            ("--serving-secret", "s", "--serving-name", "a", "--certificate-settle", "1e300"),
+            "certificate-lifetime, certificate-settle: no such times",
+        ),
+    ],
+)
+def test_certificate_settings_that_cannot_work_are_named(
+    options: tuple[str, ...], text: str
+) -> None:
+    assert_one_line(run("controller", *options), text)
 
 
 def test_certificate_and_policies_that_cannot_work_are_named(files: dict[str, str]) -> None:
@@ -136,8 +174,9 @@ def test_longest_staleness_is_a_day() -> None:
     assert made.max_staleness == 86400
 
 
-@pytest.mark.network
-def test_standalone_webhook_serves_and_ends_when_it_is_told_to(files: dict[str, str]) -> None:
+@contextmanager
+def running_webhook(files: dict[str, str], *more: str) -> Iterator[tuple[Popen[str], str]]:
+    """The command as a process that is ready, and the address of its health."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         health = str(probe.getsockname()[1])
@@ -146,7 +185,7 @@ def test_standalone_webhook_serves_and_ends_when_it_is_told_to(files: dict[str, 
             *(sys.executable, "-m", "weighmaster", "webhook", "--standalone"),
             *("--tls-cert", files["cert"], "--tls-key", files["key"]),
             *("--policies", files["policies"], "--host", "127.0.0.1", "--port", "0"),
-            *("--health-host", "127.0.0.1", "--health-port", health),
+            *("--health-host", "127.0.0.1", "--health-port", health, *more),
         ],
         env={**os.environ, "PYTHONPATH": "operator"},
         stdout=subprocess.PIPE,
@@ -154,24 +193,49 @@ def test_standalone_webhook_serves_and_ends_when_it_is_told_to(files: dict[str, 
         text=True,
     )
     try:
-        ready = False
-        for _ in range(100):
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{health}/readyz", timeout=1):
-                    ready = True
-                    break
-            except OSError:
-                time.sleep(0.1)
-        assert ready
-        process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=10)
-        assert process.returncode == 0
-        assert "Traceback" not in output
+        url = f"http://127.0.0.1:{health}/readyz"
+        assert eventually(lambda: readiness(url) == 200)
+        yield process, url
     finally:
         process.kill()
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def readiness(url: str) -> int:
+    """The status of a readiness endpoint; 0 when nothing answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except OSError:
+        return 0
+
+
+@pytest.mark.network
+def test_standalone_webhook_serves_and_ends_when_it_is_told_to(files: dict[str, str]) -> None:
+    with running_webhook(files) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert "Traceback" not in output
+
+
+@pytest.mark.network
+def test_webhook_with_a_delay_serves_on_but_is_not_ready_until_it_is_told_twice(
+    files: dict[str, str],
+) -> None:
+    with running_webhook(files, "--shutdown-delay", "100") as (process, url):
+        process.send_signal(signal.SIGTERM)
+        assert eventually(lambda: readiness(url) == 503)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert "Traceback" not in output
 
 
 def test_definitions_are_printed_as_yaml() -> None:

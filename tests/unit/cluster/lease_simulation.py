@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
-from weighmaster.cluster.lease import Lease, Process, Timing
+from weighmaster.cluster.lease import JITTER, Lease, Process, Timing
 from weighmaster.errors import ClusterError, LeaseLostError
 
 Json = dict[str, Any]
 INFINITY = float("inf")
-DURATION, DEADLINE, RETRY = 15.0, 10.0, 2.0 * 1.2
+USUAL = Timing()
+DURATION, DEADLINE = float(USUAL.lease_duration), USUAL.renew_deadline
+RETRY = USUAL.retry_period * JITTER[1]
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
@@ -261,7 +263,7 @@ class Storm:
                     if self.random.random() < 0.5 and not self.calm:
                         candidate.link.weather = candidate.link.cut  # it crashes: no release
                     else:
-                        await asyncio.sleep(self.random.uniform(0, 4.4))
+                        await asyncio.sleep(self.random.uniform(0, USUAL.grace - DEADLINE - 0.1))
                 finally:
                     self.active.clear()
 

@@ -30,7 +30,7 @@ async def test_first_candidate_makes_the_lease_and_leads() -> None:
     assert first.active
     assert first.lease.leading
     assert cluster.spec["holderIdentity"] == "first"
-    assert cluster.spec["leaseDurationSeconds"] == 15
+    assert cluster.spec["leaseDurationSeconds"] == DURATION
     assert cluster.spec["leaseTransitions"] == 0
     assert cluster.spec["acquireTime"] == begun == "2026-01-01T00:16:40.020000Z"
     assert cluster.spec["renewTime"] > "2026-01-01T00:26:37"
@@ -59,7 +59,7 @@ async def test_dead_leader_is_succeeded_once_its_lease_expires_whatever_the_time
 async def test_lease_of_the_dead_is_taken_at_the_moment_it_expires() -> None:
     cluster = Cluster()
     cluster.stored = {"metadata": {}, "spec": {}}
-    cluster.write(holderIdentity="dead", leaseDurationSeconds=15, leaseTransitions=3)
+    cluster.write(holderIdentity="dead", leaseDurationSeconds=int(DURATION), leaseTransitions=3)
     only = Candidate(cluster, "only")
     only.start()
     begun = now()

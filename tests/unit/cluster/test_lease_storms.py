@@ -13,6 +13,7 @@ from tests.unit.cluster.lease_simulation import (
     DEADLINE,
     INFINITY,
     RETRY,
+    USUAL,
     Candidate,
     Cluster,
     Json,
@@ -29,11 +30,11 @@ from weighmaster.errors import SettingsError
 
 @pytest.mark.parametrize("refuses", [True, False], ids=["refused", "silent"])
 @simulated
-async def test_leader_that_is_cut_off_stops_ten_seconds_after_it_sent_its_last_renewal(
+async def test_leader_that_is_cut_off_stops_at_the_deadline_of_its_last_renewal(
     refuses: bool,
 ) -> None:
     cluster, first, second = await a_leader_and_a_standby()
-    first.link.back = 4.5
+    first.link.back = USUAL.attempt - 0.5
     await asyncio.sleep(60)
     assert first.active
     if refuses:
@@ -151,7 +152,7 @@ async def test_work_that_does_not_end_is_reported_before_another_could_start() -
     took_over = await until(lambda: second.active)
     assert len(first.overstays) == 1
     assert took_over - first.overstays[0] >= 0.4
-    assert first.overstays[0] - first.changes[-1][0] == pytest.approx(4.5)
+    assert first.overstays[0] - first.changes[-1][0] == pytest.approx(USUAL.grace - DEADLINE)
     await first.lost()
     assert len(first.overstays) == 1
     await second.stop()
