@@ -95,7 +95,7 @@ def test_audit_is_silent_to_people_and_recorded_in_the_audit_log(
     assert eventually(recorded)
 
 
-def test_sandbox_refuses_the_pod_as_long_as_it_cannot_be_confined(
+def test_sandbox_whose_profile_does_not_exist_refuses_the_pod(
     control_plane: ControlPlane, namespace: str, policy: MakePolicy
 ) -> None:
     policy(
@@ -103,7 +103,7 @@ def test_sandbox_refuses_the_pod_as_long_as_it_cannot_be_confined(
     )
     code, said = apply(control_plane, pod(namespace, "chat", *UNPINNED))
     assert code != 0
-    assert "cannot confine" in said
+    assert 'the SandboxProfile "isolated" does not exist' in said
 
 
 def test_dry_run_is_decided_and_leaves_nothing(

@@ -10,6 +10,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from weighmaster.core.enforce.confinement.network import NAME_PREFIX, SANDBOX_LABEL
+from weighmaster.core.enforce.guard import REACHING
+
 Json = dict[str, Any]
 
 
@@ -64,18 +67,49 @@ INTERCEPTED = (
 )
 
 
+_SANDBOXED = {"matchExpressions": [{"key": SANDBOX_LABEL, "operator": "Exists"}]}
+"""Selects objects that have the label of a sandbox, or had it before they were changed."""
+
+_LABELS_CHANGE = (
+    "request.subResource != 'status' ||"
+    " (has(object.metadata.labels) ? object.metadata.labels : {})"
+    " != (has(oldObject.metadata.labels) ? oldObject.metadata.labels : {})"
+)
+"""Kubelets write the status of every pod all the time; only labels matter in it (CEL)."""
+
+_TRAFFIC = (
+    f"(object == null ? oldObject : object).metadata.name.startsWith('{NAME_PREFIX}')"
+    " || request.operation != 'DELETE' && (has(object.spec.ingress) || has(object.spec.egress))"
+)
+"""NetworkPolicies that allow something, or are ours. Others open no sandbox (CEL)."""
+
+
 def rules() -> list[Json]:
     """The ``rules`` of both configurations: create and update, in every version."""
     return [
-        {
-            "apiGroups": [intercepted.group],
-            "apiVersions": ["*"],
-            "operations": ["CREATE", "UPDATE"],
-            "resources": list(intercepted.resources),
-            "scope": "*",
-        }
+        _rule(intercepted.group, intercepted.resources, "CREATE", "UPDATE")
         for intercepted in INTERCEPTED
     ]
+
+
+def guards() -> dict[str, Json]:
+    """What the validating stage is also sent, to keep sandboxes closed, by the webhook's name."""
+    reaching = tuple(f"pods/{subresource}" for subresource in sorted(REACHING))
+    return {
+        # The pod's labels are not in these requests, so there is no selecting.
+        "reach": {"rules": [_rule("", reaching, "CONNECT")]},
+        "sandboxes": {
+            "rules": [_rule("", ("pods/resize", "pods/status"), "UPDATE")],
+            "objectSelector": _SANDBOXED,
+            "matchConditions": [{"name": "labels-change", "expression": _LABELS_CHANGE}],
+        },
+        "networkpolicies": {
+            "rules": [
+                _rule("networking.k8s.io", ("networkpolicies",), "CREATE", "UPDATE", "DELETE")
+            ],
+            "matchConditions": [{"name": "allows-traffic-or-is-ours", "expression": _TRAFFIC}],
+        },
+    }
 
 
 def configurations(client: Mapping[str, Any], exempt_namespaces: tuple[str, ...]) -> list[Json]:
@@ -85,24 +119,39 @@ def configurations(client: Mapping[str, Any], exempt_namespaces: tuple[str, ...]
     ``caBundle``. Namespaces are exempt by name, through a label that nobody can set
     (``kubernetes.io/metadata.name``).
     """
+    mutating = {"rules": rules(), "reinvocationPolicy": "IfNeeded"}
     return [
-        _configuration("Mutating", "/mutate", client, exempt_namespaces),
-        _configuration("Validating", "/validate", client, exempt_namespaces),
+        _configuration("Mutating", {"mutating": mutating}, client, exempt_namespaces),
+        _configuration(
+            "Validating", {"validating": {"rules": rules()}, **guards()}, client, exempt_namespaces
+        ),
     ]
 
 
+def _rule(group: str, resources: tuple[str, ...], *operations: str) -> Json:
+    return {
+        "apiGroups": [group],
+        "apiVersions": ["*"],
+        "operations": list(operations),
+        "resources": list(resources),
+        "scope": "*",
+    }
+
+
 def _configuration(
-    stage: str, path: str, client: Mapping[str, Any], exempt_namespaces: tuple[str, ...]
+    stage: str,
+    webhooks: Mapping[str, Json],
+    client: Mapping[str, Any],
+    exempt_namespaces: tuple[str, ...],
 ) -> Json:
-    webhook: Json = {
-        "name": f"{stage.lower()}.weighmaster.dev",
+    path = "/mutate" if stage == "Mutating" else "/validate"
+    common: Json = {
         "admissionReviewVersions": ["v1"],
         "clientConfig": _with_path(client, path),
         "failurePolicy": "Fail",
         "matchPolicy": "Equivalent",
         "sideEffects": "NoneOnDryRun",
         "timeoutSeconds": 10,
-        "rules": rules(),
         "namespaceSelector": {
             "matchExpressions": [
                 {
@@ -113,8 +162,6 @@ def _configuration(
             ]
         },
     }
-    if stage == "Mutating":
-        webhook["reinvocationPolicy"] = "IfNeeded"
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": f"{stage}WebhookConfiguration",
@@ -122,7 +169,10 @@ def _configuration(
             "name": "weighmaster",
             "labels": {"app.kubernetes.io/name": "weighmaster"},
         },
-        "webhooks": [webhook],
+        "webhooks": [
+            {"name": f"{name}.weighmaster.dev", **common, **webhook}
+            for name, webhook in webhooks.items()
+        ],
     }
 
 
