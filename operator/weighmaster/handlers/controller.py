@@ -72,8 +72,10 @@ class StatusReconciler:
         client: ApiClient,
         metrics: StoreMetrics,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        omitted: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self._client = client
+        self._omitted = omitted
         self._clock = clock
         self._wake = asyncio.Event()
         self._names = KnownNames(self._wake.set)
@@ -155,7 +157,7 @@ class StatusReconciler:
         publishers, profiles = self._names.of(_PUBLISHERS), self._names.of(_PROFILES)
         if publishers is None or profiles is None:
             return None
-        return Surroundings(publishers=publishers, sandbox_profiles=profiles, now=self._clock())
+        return Surroundings(publishers, profiles, self._clock(), self._omitted())
 
 
 def _collection(resource: str) -> str:

@@ -35,10 +35,10 @@ async def run_controller(settings: ControllerSettings) -> None:
     leading = Gauge("weighmaster_leader", "Whether this replica leads: 1 or 0.", registry=registry)
     async with ApiClient() as client, Gatherer(settings.gather) as gatherer:
         metrics = StoreMetrics(registry)
-        statuses = StatusReconciler(client, metrics)
         material = NamespaceMaterial(client, settings.namespace)
         supplies = Supplies(material, settings.gather, settings.credentials_secrets)
         keeper = RecordKeeper(client, gatherer, supplies, metrics)
+        statuses = StatusReconciler(client, metrics, omitted=keeper.omitted)
         certificates = settings.certificates and CertificateKeeper(
             client, settings.namespace, settings.certificates, CertificateMetrics(registry)
         )

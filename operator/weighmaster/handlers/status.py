@@ -16,6 +16,7 @@ from weighmaster.core.evaluate.exceptions import compile_exception
 from weighmaster.core.evaluate.policies import compile_policy
 from weighmaster.core.evaluate.snapshot import read_publisher
 from weighmaster.core.evaluate.stored import read_metadata
+from weighmaster.records.authorities import asked_for
 
 Stored = Mapping[str, Any]
 
@@ -30,6 +31,8 @@ class Surroundings(Struct, frozen=True):
     publishers: frozenset[str]
     sandbox_profiles: frozenset[str]
     now: datetime
+    omitted: frozenset[str] = frozenset()
+    """What policies ask for that no record says anything of."""
 
 
 class Finding(Struct, frozen=True):
@@ -62,6 +65,17 @@ def policy(stored: Stored, around: Surroundings) -> Finding:
     profile = compiled.sandbox_profile
     if profile and profile not in around.sandbox_profiles:
         warnings.append(f'there is no SandboxProfile "{profile}"')
+    if crowded := len(asked_for(stored) & around.omitted):
+        return Finding(
+            ready=False,
+            reason="AuthoritiesOmitted",
+            message=(
+                f"{crowded} of its authorities are not looked for: all policies together name more"
+                " than a record holds. What only these signed or attested is refused; take out"
+                " those that are not needed."
+            ),
+            warnings=tuple(warnings),
+        )
     rules = len(compiled.rules)
     return Finding(
         ready=True,

@@ -49,10 +49,11 @@ class Demanded(Struct, frozen=True):
 
 
 def named_identities(policies: Iterable[Stored], publishers: Iterable[Stored]) -> list[Named]:
-    """Identities that signatures are looked for of, each once. What cannot be read names nobody.
+    """Identities that signatures are asked for of, each once. What cannot be read names nobody.
 
-    At most MAX_AUTHORITIES: those of cluster policies come first and those of namespaced policies
-    last, so that nobody who may write a ModelPolicy can crowd out what a cluster policy asks for.
+    A record holds the first MAX_AUTHORITIES: those of cluster policies come first and those of
+    namespaced policies last, so that nobody who may write a ModelPolicy can crowd out what a
+    cluster policy asks for.
     """
     found: dict[str, Identity] = {}
     rest: dict[str, Identity] = {}
@@ -63,13 +64,13 @@ def named_identities(policies: Iterable[Stored], publishers: Iterable[Stored]) -
         found.update((authority_id(identity), identity) for identity in _of_publisher(stored))
     ordered = [Named(key, found[key]) for key in sorted(found)]
     ordered += [Named(key, rest[key]) for key in sorted(rest.keys() - found.keys())]
-    return ordered[:MAX_AUTHORITIES]
+    return ordered
 
 
 def demanded_attestations(policies: Iterable[Stored], owners: Iterable[Stored]) -> list[Demanded]:
-    """Attestations that are looked for of a model of these publishers, each once.
+    """Attestations that are asked for of a model of these publishers, each once.
 
-    At most MAX_DEMANDS, and those of cluster policies first, as with identities.
+    A record holds the first MAX_DEMANDS; those of cluster policies come first, as with identities.
     """
     publisher = [identity for stored in owners for identity in _of_publisher(stored)]
     found: dict[tuple[str, str], Identity] = {}
@@ -82,9 +83,27 @@ def demanded_attestations(policies: Iterable[Stored], owners: Iterable[Stored]) 
                     into[rule.predicate_type, authority_id(identity)] = identity
     ordered = [*sorted(found), *sorted(rest.keys() - found.keys())]
     identities = rest | found
-    return [
-        Demanded(kind, Named(key, identities[kind, key])) for kind, key in ordered[:MAX_DEMANDS]
-    ]
+    return [Demanded(kind, Named(key, identities[kind, key])) for kind, key in ordered]
+
+
+def omitted(policies: Iterable[Stored], owners: Iterable[Stored]) -> frozenset[str]:
+    """What policies ask for beyond what a record holds, as ids for `asked_for`."""
+    policies, owners = list(policies), list(owners)
+    signatures = named_identities(policies, owners)[MAX_AUTHORITIES:]
+    attestations = demanded_attestations(policies, owners)[MAX_DEMANDS:]
+    return frozenset(
+        [each.id for each in signatures]
+        + [f"{each.by.id} {each.predicate_type}" for each in attestations]
+    )
+
+
+def asked_for(policy: Stored) -> frozenset[str]:
+    """What one policy itself asks for, as ids."""
+    attestations = demanded_attestations([policy], [])
+    return frozenset(
+        [each.id for each in named_identities([policy], [])]
+        + [f"{each.by.id} {each.predicate_type}" for each in attestations]
+    )
 
 
 def _of_policy(stored: Stored) -> list[Identity]:

@@ -5,10 +5,10 @@ from hashlib import sha256
 
 from msgspec import Struct
 
-from weighmaster.api.v1alpha1.record import EvidenceState, ModelRecordStatus
-from weighmaster.core.assess import Belonging
-from weighmaster.core.attestations import Demand
-from weighmaster.core.evaluate.records import is_gathered, supplied_digest
+from weighmaster.api.v1alpha1.record import EvidenceState, Failure, ModelRecordStatus
+from weighmaster.core.assess import MAX_AUTHORITIES, Belonging
+from weighmaster.core.attestations import MAX_DEMANDS, Demand
+from weighmaster.core.evaluate.records import OMITTED, is_gathered, supplied_digest
 from weighmaster.core.verify.authorities import KnownAuthority
 from weighmaster.records.held import Held
 from weighmaster.records.status import (
@@ -42,6 +42,20 @@ class Sought(Struct, frozen=True):
     authorities: tuple[KnownAuthority, ...] = ()
     demands: tuple[Demand, ...] = ()
     belonging: Belonging = Belonging()
+    omitted: int = 0
+    """How many more signers and attestations are asked for than a record holds."""
+
+    @property
+    def omission(self) -> Failure | None:
+        """The same as a failure of the record."""
+        if not self.omitted:
+            return None
+        message = (
+            f"{self.omitted} of the signers and attestations that policies and publishers name are"
+            f" not looked for: a record holds {MAX_AUTHORITIES} signers and {MAX_DEMANDS}"
+            " attestations; take out those that are not needed"
+        )
+        return Failure(reason=OMITTED, message=message)
 
 
 def reason_to_work(held: Held, sought: Sought, notes: Notes, now: datetime) -> str | None:
@@ -68,9 +82,17 @@ def reason_to_work(held: Held, sought: Sought, notes: Notes, now: datetime) -> s
         return "supplied"
     if status.expires_at is not None and now >= status.expires_at - _ahead(status):
         return "expired"
+    return _asked_otherwise(status, sought)
+
+
+def _asked_otherwise(status: ModelRecordStatus, sought: Sought) -> str | None:
+    """Why policies and publishers ask for what a status does not say; None if they do not."""
     if not _belongs(status, sought.belonging):
         return "publisher"
     if {each.id for each in status.authorities} != {known.id for known in sought.authorities}:
+        return "authorities"
+    omission = next((each for each in status.failures if each.reason == OMITTED), None)
+    if omission != sought.omission:
         return "authorities"
     demanded = {(each.predicate_type, each.authority.id) for each in sought.demands}
     if {(each.predicate_type, each.authority) for each in status.attestations} != demanded:

@@ -10,10 +10,9 @@ import traceback
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
-from msgspec import Struct, structs
 
 from weighmaster.api import GROUP
 from weighmaster.api.v1alpha1 import VERSION, ClusterModelPolicy, ModelPolicy, ModelPublisher
@@ -22,27 +21,21 @@ from weighmaster.api.v1alpha1.record import EvidenceState, ModelRecordStatus
 from weighmaster.cluster.client import ApiClient, Json
 from weighmaster.cluster.recording import create_record
 from weighmaster.cluster.reflector import Reflector, Resource
-from weighmaster.core.assess import Supplied, assess, stated, unavailable
 from weighmaster.core.attestations import Demand
-from weighmaster.core.evaluate.records import is_gathered
-from weighmaster.core.evidence import Evidence, Unavailable, UnavailableReason
 from weighmaster.core.values import ModelReference
 from weighmaster.core.verify.authorities import KnownAuthority
 from weighmaster.errors import ClusterError
-from weighmaster.gather.credentials import NONE, Credentials
 from weighmaster.records.authorities import is_kept_elsewhere, resolve
 from weighmaster.records.due import (
     RETRY,
-    TAKEN_BACK,
     Sought,
-    fingerprint,
     reason_to_work,
-    still_holds,
 )
 from weighmaster.records.held import Held, hold, missing_ancestors, unused
+from weighmaster.records.making import Due, Gathering, StatusMaker
 from weighmaster.records.mirror import Mirror
 from weighmaster.records.status import MadeWith, status_patch
-from weighmaster.records.supplied import Grant, Supplies
+from weighmaster.records.supplied import Supplies
 from weighmaster.records.view import View
 from weighmaster.telemetry import StoreMetrics
 
@@ -80,29 +73,6 @@ LOOK_AGAIN = 5.0
 _log = structlog.get_logger()
 
 
-class Gathering(Protocol):
-    """Who finds out about references."""
-
-    async def resolve(
-        self, reference: ModelReference, credentials: Credentials = NONE, *, refresh: bool = False
-    ) -> Evidence | Unavailable:
-        """Evidence, or why there is none."""
-        ...
-
-
-class _Due(Struct, frozen=True):
-    """A record to work on."""
-
-    held: Held
-    sought: Sought
-    reason: str
-
-    @property
-    def refresh(self) -> bool:
-        """Whether what the gatherer keeps in memory will not do."""
-        return self.reason == "expired"
-
-
 class RecordKeeper:
     """Keeps the status of all ModelRecords."""
 
@@ -115,7 +85,7 @@ class RecordKeeper:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._client = client
-        self._gatherer = gatherer
+        self._maker = StatusMaker(gatherer, supplies, clock)
         self._supplies = supplies
         self._clock = clock
         self._wake = asyncio.Event()
@@ -142,6 +112,10 @@ class RecordKeeper:
             if not reflector.synced:
                 return f"{reflector.resource.name} have not been listed yet"
         return None
+
+    def omitted(self) -> frozenset[str]:
+        """What policies ask for that no record says anything of."""
+        return self._view.omitted
 
     async def run(self) -> None:
         """Keep records until cancelled."""
@@ -221,7 +195,7 @@ class RecordKeeper:
         if stale:
             self._known_at = now
 
-    def _due(self, view: View, records: Iterable[Held]) -> list[_Due]:
+    def _due(self, view: View, records: Iterable[Held]) -> list[Due]:
         now = self._clock()
         found = []
         for held in records:
@@ -236,7 +210,7 @@ class RecordKeeper:
                 continue  # the API server could not be asked after what it names
             reason = reason_to_work(held, sought, notes, now)
             if reason is not None:
-                found.append(_Due(held, sought, reason))
+                found.append(Due(held, sought, reason))
         return found
 
     def _sought(self, view: View, reference: ModelReference) -> Sought:
@@ -247,9 +221,10 @@ class RecordKeeper:
                 for demanded in view.demanded(reference)
             ),
             view.belonging(reference),
+            view.omitted_for(reference),
         )
 
-    async def _work(self, name: str, due: _Due) -> None:
+    async def _work(self, name: str, due: Due) -> None:
         try:
             async with self._slots:
                 await self._update(due)
@@ -269,52 +244,12 @@ class RecordKeeper:
     def _pause(self, name: str, pause: timedelta) -> None:
         self._paused[name] = self._clock() + pause
 
-    async def _update(self, due: _Due) -> None:
-        held, sought = due.held, due.sought
-        made_with = MadeWith(fingerprint(sought))
-        if is_gathered(held.reference):
-            grant = await self._supplies.credentials(held)
-            made_with = structs.replace(made_with, credentials=grant.note)
-            answer = await self._gather(due, grant)
-            if isinstance(answer, Evidence):
-                detached = await self._supplies.detached(held)
-                made_with = structs.replace(made_with, signature=detached.note)
-                supplied = Supplied(held.spec, detached.bundle, detached.problem)
-                # Off the event loop: verifying keyless signatures takes milliseconds each.
-                status = await asyncio.to_thread(
-                    assess,
-                    *(answer, supplied, sought.authorities, sought.belonging, self._clock()),
-                    sought.demands,
-                )
-            elif answer.transient and self._outlasts(due):
-                # An outage takes nothing away from what has been found out before it.
-                _log.warning("evidence kept", record=held.metadata.name, reason=answer.reason.value)
-                self._pause(held.metadata.name, RETRY[EvidenceState.UNAVAILABLE])
-                return
-            else:
-                status = unavailable(answer, sought.belonging)
+    async def _update(self, due: Due) -> None:
+        made = await self._maker.status(due)
+        if made is None:
+            self._pause(due.held.metadata.name, RETRY[EvidenceState.UNAVAILABLE])
         else:
-            status = stated(held.reference, held.spec, sought.belonging, self._clock())
-        await self._write(held, status, made_with)
-
-    async def _gather(self, due: _Due, grant: Grant) -> Evidence | Unavailable:
-        """Evidence, gathered with the credentials there are, or what people can do about it."""
-        reference = due.held.reference
-        if grant.reason is not None:
-            return Unavailable(
-                reference=reference.canonical,
-                reason=grant.reason,
-                message=grant.hint,
-                at=self._clock().timestamp(),
-            )
-        answer = await self._gatherer.resolve(reference, grant.credentials, refresh=due.refresh)
-        if isinstance(answer, Unavailable) and answer.reason is UnavailableReason.UNAUTHORIZED:
-            return structs.replace(answer, message=f"{answer.message}; {grant.hint}")
-        return answer
-
-    def _outlasts(self, due: _Due) -> bool:
-        """Whether what has been found out before still counts when the hub does not answer."""
-        return due.reason not in TAKEN_BACK and still_holds(due.held, self._clock())
+            await self._write(due.held, *made)
 
     async def _write(self, held: Held, status: ModelRecordStatus, made_with: MadeWith) -> None:
         await self._client.patch_status(

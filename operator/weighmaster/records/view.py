@@ -6,7 +6,8 @@ import msgspec
 
 from weighmaster.api.v1alpha1.rules import Lineage
 from weighmaster.cluster.client import Json
-from weighmaster.core.assess import Belonging
+from weighmaster.core.assess import MAX_AUTHORITIES, Belonging
+from weighmaster.core.attestations import MAX_DEMANDS
 from weighmaster.core.evaluate.policies import read_spec
 from weighmaster.core.evaluate.snapshot import Publisher, Snapshot, read_publisher
 from weighmaster.core.evaluate.stored import read_metadata
@@ -17,6 +18,7 @@ from weighmaster.records.authorities import (
     Named,
     demanded_attestations,
     named_identities,
+    omitted,
 )
 
 
@@ -33,6 +35,9 @@ class View:
         self._publishers = {read_metadata(stored).name: stored for stored in publishers}
         read = [read_publisher(stored) for stored in self._publishers.values()]
         self._index = Snapshot(publishers=read).publishers
+        self.omitted = omitted(self._policies, [])
+        """What policies ask for that no record says anything of."""
+        self._omitted: dict[tuple[str, ...], int] = {}
         self._named: dict[tuple[str, ...], tuple[Named, ...]] = {}
         self._demanded: dict[tuple[str, ...], tuple[Demanded, ...]] = {}
         self.lineage = asks_for_lineage(self._policies)
@@ -41,7 +46,8 @@ class View:
         """The identities whose signatures are looked for."""
         names = self._owner_names(reference)
         if names not in self._named:
-            self._named[names] = tuple(named_identities(self._policies, self._stored(names)))
+            found = named_identities(self._policies, self._stored(names))
+            self._named[names] = tuple(found[:MAX_AUTHORITIES])
         return self._named[names]
 
     def looked_for(self, reference: ModelReference) -> Iterator[Named]:
@@ -55,8 +61,15 @@ class View:
         names = self._owner_names(reference)
         if names not in self._demanded:
             found = demanded_attestations(self._policies, self._stored(names))
-            self._demanded[names] = tuple(found)
+            self._demanded[names] = tuple(found[:MAX_DEMANDS])
         return self._demanded[names]
+
+    def omitted_for(self, reference: ModelReference) -> int:
+        """How many signers and attestations are asked for beyond what a record holds."""
+        names = self._owner_names(reference)
+        if names not in self._omitted:
+            self._omitted[names] = len(omitted(self._policies, self._stored(names)))
+        return self._omitted[names]
 
     def belonging(self, reference: ModelReference) -> Belonging:
         """Whose namespace a reference lies in; the first by name where there are several."""

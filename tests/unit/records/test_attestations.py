@@ -88,7 +88,7 @@ def test_demands_of_namespaces_do_not_crowd_out_those_of_the_cluster() -> None:
     many = [namespaced(attested(kind=f"a{n:03}")) for n in range(MAX_DEMANDS + 10)]
     found = demanded(*many, policy(attested(kind="z"), attested(kind="a000")))
     assert [kind for kind, _ in found[:3]] == ["a000", "z", "a001"]
-    assert len(found) == MAX_DEMANDS
+    assert len(found) > MAX_DEMANDS
 
 
 # The keeper.

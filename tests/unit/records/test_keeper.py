@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.signing.bundles import public_pem
 from tests.unit.cluster.conftest import eventually
-from tests.unit.core.builders import namespaced, policy, publisher
+from tests.unit.core.builders import policy, publisher
 from tests.unit.core.test_assess import signed_evidence
 from tests.unit.records.cluster import (
     NOW,
@@ -199,28 +199,6 @@ async def test_publisher_that_comes_later_is_noted(
     assert cluster.status("m")["jurisdiction"] == "FR"
     cluster.remove("modelpublishers", "acme")
     await eventually(lambda: "publisher" not in cluster.status("m"))
-
-
-async def test_more_authorities_than_a_record_holds_do_not_keep_the_keeper_busy(
-    cluster: FakeCluster, gatherer: FakeGatherer, start: Start
-) -> None:
-    def keyless(n: int) -> Json:
-        return {"keyless": {"issuer": "https://a.example", "subject": f"s{n}"}}
-
-    many = [
-        {"signature": {"authorities": [keyless(16 * n + m) for m in range(16)]}} for n in range(20)
-    ]
-    cluster.put("modelpolicies", namespaced(*many, name="crowd"))
-    cluster.put("clustermodelpolicies", policy(SIGNED))
-    gatherer.answers[PINNED] = signed_evidence(KEY, PINNED)
-    cluster.put("modelrecords", record(PINNED, "m"))
-    start()
-    await eventually(resolved(cluster))
-    await quiet()
-    assert cluster.calls["patch_status"] == 1
-    found = cluster.status("m")["authorities"]
-    assert len(found) == 256
-    assert [each["verified"] for each in found].count(True) == 1, "crowded out"
 
 
 async def test_key_that_is_exchanged_in_its_config_map_counts_no_more(

@@ -296,7 +296,13 @@ def publisher_ids(subject: Subject) -> tuple[str, ...]:
 
 
 def verifying(record: Record, what: str = "signatures") -> Verdict:
-    """The verdict while the controller has not looked for an authority yet."""
+    """The verdict where the controller has not looked for an authority: not yet, or never."""
+    if record.omits:
+        return error(
+            Reason.EVIDENCE_NOT_AVAILABLE,
+            f"its {what} are not all looked for: policies and publishers name more authorities than"
+            f" a record holds, so some must go ({see(record)})",
+        )
     return error(
         Reason.EVIDENCE_PENDING,
         f"its {what} are being verified ({see(record)})",

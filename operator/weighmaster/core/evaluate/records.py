@@ -39,6 +39,9 @@ LAST_USED = "weighmaster.dev/last-used"
 """Annotation with the day (UTC) on which a record was last used in a decision."""
 
 
+OMITTED = "AuthoritiesOmitted"
+"""Reason code of a record that does not hold all that policies and publishers ask for."""
+
 PROPOSED = "Proposed"
 """Reason code of a record whose content was only proposed to its repository."""
 
@@ -97,6 +100,11 @@ class Record(Struct, frozen=True):
     def code_unknown(self) -> bool:
         """Whether it may name code, of its own or of others, that nobody has seen."""
         return self._has(UNREAD_CODE) or len(self.status.foreign_code) >= MAX_NAMES
+
+    @property
+    def omits(self) -> bool:
+        """Whether policies and publishers ask for more signers than it holds."""
+        return self._has({OMITTED})
 
     def _has(self, reasons: Set[str]) -> bool:
         return any(failure.reason in reasons for failure in self.status.failures)
