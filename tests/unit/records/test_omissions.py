@@ -44,7 +44,7 @@ async def test_record_holds_what_it_can_and_says_that_it_is_not_all(
     gatherer.answers[PINNED] = signed_evidence(KEY, PINNED)
     cluster.put("modelrecords", record(PINNED, "m"))
     start()
-    await eventually(resolved(cluster))
+    await eventually(resolved(cluster), within=30)
     await quiet()
     assert cluster.calls["patch_status"] == 1, "the keeper is kept busy"
     found = cluster.status("m")["authorities"]
@@ -60,7 +60,7 @@ async def test_record_says_so_no_more_once_all_fit(
     cluster.put("modelpolicies", CROWD)
     cluster.put("modelrecords", record(PINNED, "m"))
     start()
-    await eventually(lambda: failure_of(cluster).get("reason") == "AuthoritiesOmitted")
+    await eventually(lambda: failure_of(cluster).get("reason") == "AuthoritiesOmitted", within=30)
     cluster.put("modelpolicies", FITTING)
     await eventually(lambda: not failure_of(cluster))
 
@@ -72,7 +72,7 @@ async def test_rule_whose_signer_is_not_looked_for_is_refused_and_does_not_wait(
     cluster.put("clustermodelpolicies", policy(SIGNED))
     cluster.put("modelrecords", record(PINNED, "m"))
     start()
-    await eventually(resolved(cluster))
+    await eventually(resolved(cluster), within=30)
     stored = {**cluster.record("m"), "kind": "ModelRecord"}
     found = evaluate(workload(), (use(PINNED),), snapshot(CROWD, policy(SIGNED), stored), NOW)
     omitted = [each for each in found if "not all looked for" in each.message]
