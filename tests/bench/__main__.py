@@ -22,6 +22,7 @@ from typing import cast
 import uvloop
 from msgspec import Struct
 
+from tests.bench.startup import start_webhook
 from tests.bench.workload import review_body, write_policies
 from tests.certificates import write_certificate
 
@@ -202,6 +203,11 @@ def main() -> None:
             f"  {result.cpu_us:>10.0f}  {1e6 / result.cpu_us:>9.0f}  {ratio:>6.2f}"
             f"  {result.p50_ms:>6.2f}  {result.p99_ms:>6.2f}"
         )
+    started = start_webhook(10_000, 200)
+    print(  # noqa: T201
+        f"10,000 records, 200 policies: ready after {started.seconds:.1f} s,"
+        f" {started.peak:.0f} MB at its highest"
+    )
     print(detect_corpus(Path(os.environ.get("CORPUS", "../shared/corpus"))))  # noqa: T201
 
 

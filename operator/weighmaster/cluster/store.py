@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from msgspec import Struct
+
 from weighmaster.api import GROUP
 from weighmaster.api.resource import Resource as ApiResource
 from weighmaster.api.v1alpha1 import (
@@ -74,6 +76,14 @@ KINDS = {resource.names.kind: resource.names.plural for resource in _API}
 _KIND_OF = {plural: kind for kind, plural in KINDS.items()}
 
 
+class Taken(Struct, frozen=True):
+    """An object as it is kept. ``spec`` tells one spec of it from the next, if anything does."""
+
+    key: ObjectKey
+    spec: tuple[str, int] | None
+    compiled: Any
+
+
 class PolicyStore:
     """Objects by resource and name, compiled. It is a Sink for reflectors."""
 
@@ -88,39 +98,48 @@ class PolicyStore:
         """Wait for the next change."""
         await self._changed.wait()
 
-    def replace(self, resource: str, objects: Iterable[Json]) -> None:
+    def take(self, resource: str, stored: Json) -> Taken:
+        """An object, compiled; the same as before if nothing that matters has changed.
+
+        Nothing is kept of it yet: a listing is compiled as it comes, page by page, so that it is
+        never all there at once, and may still fail.
+        """
+        key = object_key(stored)
+        known = self._objects[resource].get(key)
+        spec = _spec(stored) if resource in _POLICIES else None
+        if known is not None and spec is not None and self._specs.get((resource, key)) == spec:
+            return Taken(key, spec, known)
+        compiled = _compile(resource, stored)
+        return Taken(key, spec, known if known == compiled else compiled)
+
+    def replace(self, resource: str, objects: Iterable[Json | Taken]) -> None:
         """Take a full listing in place of everything before."""
-        taken = {object_key(stored): stored for stored in objects}
-        self._objects[resource] = {
-            key: self._take(resource, key, stored) for key, stored in taken.items()
-        }
-        for gone in [at for at in self._specs if at[0] == resource and at[1] not in taken]:
-            del self._specs[gone]
+        listed = [self._taken(resource, stored) for stored in objects]
+        self._objects[resource] = {taken.key: taken.compiled for taken in listed}
+        for at in [at for at in self._specs if at[0] == resource]:
+            del self._specs[at]
+        for taken in listed:
+            if taken.spec is not None:
+                self._specs[resource, taken.key] = taken.spec
         self._forget_snapshot()
 
-    def update(self, resource: str, stored: Json) -> None:
+    def update(self, resource: str, stored: Json | Taken) -> None:
         """Take a new or changed object."""
-        key = object_key(stored)
-        taken = self._take(resource, key, stored)
-        if taken is not self._objects[resource].get(key):
-            self._objects[resource][key] = taken
+        taken = self._taken(resource, stored)
+        if taken.spec is not None:
+            self._specs[resource, taken.key] = taken.spec
+        if taken.compiled is not self._objects[resource].get(taken.key):
+            self._objects[resource][taken.key] = taken.compiled
             self._forget_snapshot()
+
+    def _taken(self, resource: str, stored: Json | Taken) -> Taken:
+        return stored if isinstance(stored, Taken) else self.take(resource, stored)
 
     def remove(self, resource: str, key: ObjectKey) -> None:
         """Forget an object."""
         self._objects[resource].pop(key, None)
         self._specs.pop((resource, key), None)
         self._forget_snapshot()
-
-    def _take(self, resource: str, key: ObjectKey, stored: Json) -> object:
-        """An object, compiled; the same as before if nothing that matters has changed."""
-        known = self._objects[resource].get(key)
-        if resource in _POLICIES and (spec := _spec(stored)) is not None:
-            if known is not None and self._specs.get((resource, key)) == spec:
-                return known
-            self._specs[resource, key] = spec
-        taken = _compile(resource, stored)
-        return known if known == taken else taken
 
     def count(self, resource: str) -> int:
         """How many objects of a resource there are."""
@@ -174,10 +193,16 @@ class ClusterStore:
     ) -> None:
         self._store = PolicyStore(installation)
         self._max_staleness = max_staleness
-        resources = (
-            *(Resource(plural, f"/apis/{GROUP}/{VERSION}/{plural}") for plural in _KIND_OF),
-            Resource(NAMESPACES, "/api/v1/namespaces", metadata_only=True),
-        )
+        paths = {plural: f"/apis/{GROUP}/{VERSION}/{plural}" for plural in _KIND_OF}
+        resources = [
+            Resource(
+                plural,
+                path,
+                metadata_only=plural == NAMESPACES,
+                keep=partial(self._store.take, plural),
+            )
+            for plural, path in {**paths, NAMESPACES: "/api/v1/namespaces"}.items()
+        ]
         self._sandboxes = SandboxStore()
         self._reflectors: list[Reflector] = []
         sinks: list[tuple[Resource, PolicyStore | SandboxStore]] = [
