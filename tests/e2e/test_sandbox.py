@@ -497,4 +497,4 @@ def test_webhook_that_insists_on_weakening_the_pod_gets_it_refused(
     code, said = create(control_plane, pod(namespace, "other", *UNPINNED))
     assert code != 0
     assert "[SandboxIncomplete]" in said
-    assert "spec.containers.0.securityContext.privileged must be false" in said
+    assert "spec.containers[0].securityContext.privileged must be false" in said

@@ -1,6 +1,8 @@
 """The webhook asks for evidence that is missing, and waits for it a little."""
 
 import asyncio
+import base64
+import json
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, NoReturn
@@ -13,6 +15,7 @@ from tests.unit.cluster.test_requests import FakeClient, FakeStore
 from tests.unit.core.builders import NOW, pod, policy
 from weighmaster.admission.handler import AdmissionHandler
 from weighmaster.cluster.requests import EvidenceRequests
+from weighmaster.core.evaluate.facilities import Cluster
 from weighmaster.core.evaluate.records import Record
 from weighmaster.telemetry import AdmissionMetrics
 
@@ -72,6 +75,29 @@ async def test_mutating_stage_asks_for_evidence_and_does_not_wait() -> None:
     assert response_of(answer.body)["allowed"] is True
     assert evidence.asked == [(REFERENCE,)]
     assert evidence.waited == []
+
+
+async def test_mutating_stage_waits_before_it_confines_what_may_be_found_good() -> None:
+    sandboxing = policy(
+        LICENSED,
+        enforcement={"action": "Deny", "onUnknown": "Sandbox", "sandboxProfile": "isolated"},
+    )
+    store = store_with()
+    store.held.update("clustermodelpolicies", sandboxing)
+    store.held.update("sandboxprofiles", {"metadata": {"name": "isolated"}, "spec": {}})
+    store.around = Cluster(isolating=True)
+    handler = handler_of(store, FakeEvidence())
+    confined = json.loads(patch_of((await handler.answer("/mutate", body(server()))).body))
+    assert "/spec/automountServiceAccountToken" in [change["path"] for change in confined]
+    evidence = FakeEvidence(lambda: store.put(REFERENCE, **GOOD))
+    handler = handler_of(store, evidence)
+    marked = json.loads(patch_of((await handler.answer("/mutate", body(server()))).body))
+    assert [change["path"] for change in marked] == ["/metadata/annotations"]
+    assert evidence.waited == [(REFERENCE,)]
+
+
+def patch_of(answer: bytes) -> bytes:
+    return base64.b64decode(response_of(answer)["patch"])
 
 
 async def test_validating_stage_waits_and_judges_again() -> None:

@@ -147,6 +147,16 @@ def test_delete_is_allowed_without_an_object() -> None:
     assert response_of(answer.body)["allowed"] is True
 
 
+def test_resource_and_former_object_of_a_deletion_are_read() -> None:
+    resource = {"group": "networking.k8s.io", "version": "v1", "resource": "networkpolicies"}
+    sent = body(operation="DELETE", resource=resource, oldObject=pod("c/d"))
+    request = decode(sent, Stage.VALIDATE).request
+    assert request.resource == "networking.k8s.io/networkpolicies"
+    assert request.old_document == pod("c/d")
+    core = body(operation="CONNECT", resource={"group": "", "resource": "pods"}, subResource="exec")
+    assert decode(core, Stage.VALIDATE).request.resource == "pods"
+
+
 def test_former_object_counts_for_updates_only() -> None:
     created = decode(body(pod("a/b"), oldObject=pod("c/d")), Stage.VALIDATE)
     updated = decode(body(pod("a/b"), operation="UPDATE", oldObject=pod("c/d")), Stage.VALIDATE)

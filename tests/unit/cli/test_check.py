@@ -225,3 +225,40 @@ def test_policies_are_required(write: Callable[..., str]) -> None:
     result = CliRunner().invoke(cli, ["check", "-f", write(pod("acme/m"))])
     assert result.exit_code == 2
     assert "--policies" in result.output
+
+
+SANDBOXING: dict[str, Any] = {"enforcement": {"action": "Sandbox", "sandboxProfile": "isolated"}}
+ISOLATED = {
+    "apiVersion": "weighmaster.dev/v1alpha1",
+    "kind": "SandboxProfile",
+    "metadata": {"name": "isolated"},
+    "spec": {},
+}
+PINNED = {"reference": {"require": ["Pinned"]}}
+
+
+def test_what_may_run_in_a_sandbox_passes_as_the_cluster_would_confine_it(
+    check: Check, write: Callable[..., str]
+) -> None:
+    by = write(policy(PINNED, **SANDBOXING), ISOLATED, name="sandbox.yaml")
+    result = check("-f", write(pod("acme/m")), by=by)
+    assert result.exit_code == 0, result.output
+    assert "Sandbox" in result.output
+    unfit = pod("acme/m")
+    unfit["spec"]["nodeName"] = "gpu-1"
+    assert "SandboxImpossible" in check("-f", write(unfit), "-o", "json", by=by).output
+
+
+def test_network_policy_among_the_files_that_opens_the_sandbox_is_told(
+    check: Check, write: Callable[..., str]
+) -> None:
+    by = write(policy(PINNED, **SANDBOXING), ISOLATED, name="sandbox.yaml")
+    opening = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "allow-all"},
+        "spec": {"podSelector": {}, "egress": [{}]},
+    }
+    result = check("-f", write(pod("acme/m"), opening), "-o", "json", by=by)
+    assert result.exit_code == 1
+    assert "SandboxNetworkOpen" in result.output

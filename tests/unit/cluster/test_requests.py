@@ -16,6 +16,7 @@ from weighmaster.cluster.client import ApiClient
 from weighmaster.cluster.recording import COLLECTION, MAX_NAMES
 from weighmaster.cluster.requests import EvidenceRequests
 from weighmaster.cluster.store import ClusterStore, PolicyStore
+from weighmaster.core.evaluate.facilities import Cluster
 from weighmaster.core.evaluate.records import new_record, read_record, record_name
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.errors import ClusterError
@@ -71,6 +72,7 @@ class FakeStore(ClusterStore):
         super().__init__(ApiClient(), StoreMetrics(CollectorRegistry()), 60)
         self.held = PolicyStore()
         self.ready = True
+        self.around = Cluster()
 
     def put(self, reference: str, **status: Any) -> None:
         self.held.update("modelrecords", {**new_record(reference), "status": status})
@@ -82,7 +84,7 @@ class FakeStore(ClusterStore):
         await self.held.changed()
 
     def snapshot(self) -> Snapshot | None:
-        return self.held.snapshot() if self.ready else None
+        return self.held.snapshot().within(self.around) if self.ready else None
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from tests.unit.cluster.api_server import ApiServer
 from tests.unit.core.builders import exception, namespace, namespaced, policy, publisher
 from weighmaster.cluster import store as store_module
 from weighmaster.cluster.client import ApiClient
+from weighmaster.cluster.sandboxes import NETWORK_POLICIES, SANDBOXED_PODS, SandboxStore
 from weighmaster.cluster.store import (
     CLUSTER_POLICIES,
     EXCEPTIONS,
@@ -19,6 +20,8 @@ from weighmaster.cluster.store import (
     ClusterStore,
     PolicyStore,
 )
+from weighmaster.core.enforce.confinement.network import SANDBOX_LABEL
+from weighmaster.core.evaluate.facilities import Cluster, NetworkPolicy
 from weighmaster.telemetry import StoreMetrics
 
 
@@ -152,6 +155,70 @@ async def test_no_limit_of_staleness_serves_what_was_never_listed(
 ) -> None:
     store = ClusterStore(client, StoreMetrics(CollectorRegistry()), max_staleness=limit)
     assert store.snapshot() is None
+
+
+async def test_pods_that_come_and_go_leave_what_was_found_by_the_policies(
+    api: ApiServer, client: ApiClient
+) -> None:
+    store = ClusterStore(client, StoreMetrics(CollectorRegistry()), max_staleness=180)
+    for reflector in store._reflectors:
+        await reflector._list()
+    first = store.snapshot()
+    assert first is not None
+    assert store.snapshot() is first
+    store._sandboxes.update(SANDBOXED_PODS.name, labelled("phi", SANDBOX_LABEL))
+    second = store.snapshot()
+    assert second is not None
+    assert second is not first
+    assert second.memory is first.memory
+    assert first.facilities.cluster == Cluster()
+    assert second.facilities.cluster == Cluster(
+        sandboxed={"default": {"phi": {SANDBOX_LABEL: "isolated"}}}
+    )
+
+
+def labelled(name: str, label: str, **metadata: Any) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "labels": {label: "isolated"},
+            **metadata,
+        }
+    }
+
+
+def test_change_of_a_pod_that_is_none_to_us_changes_nothing() -> None:
+    store = SandboxStore()
+    store.update(SANDBOXED_PODS.name, labelled("phi", SANDBOX_LABEL, resourceVersion="1"))
+    known = store.cluster()
+    store.update(SANDBOXED_PODS.name, labelled("phi", SANDBOX_LABEL, resourceVersion="2"))
+    store.remove(SANDBOXED_PODS.name, ("default", "nobody"))
+    assert store.cluster() is known
+    store.remove(SANDBOXED_PODS.name, ("default", "phi"))
+    assert store.cluster() == Cluster()
+
+
+def test_network_policies_are_known_by_namespace_and_forgotten_with_a_new_listing() -> None:
+    store = SandboxStore()
+    stored = {**labelled("deny", "a", deletionTimestamp="2026-01-01T00:00:00Z"), "spec": {"a": 1}}
+    store.replace(NETWORK_POLICIES.name, [stored])
+    found = NetworkPolicy("default", "deny", {"a": 1}, leaving=True)
+    assert store.cluster().network_policies == {"default": (found,)}
+    assert store.count(NETWORK_POLICIES.name) == 1
+    store.replace(NETWORK_POLICIES.name, [])
+    assert store.cluster().network_policies == {}
+
+
+async def test_only_sandboxed_pods_are_listed_and_of_them_the_metadata(
+    api: ApiServer, client: ApiClient
+) -> None:
+    store = ClusterStore(client, StoreMetrics(CollectorRegistry()), max_staleness=180)
+    await store._reflectors[-1]._list()
+    asked = api.requests[-1]
+    assert asked.path == "/api/v1/pods"
+    assert asked.query["labelSelector"] == SANDBOX_LABEL
+    assert "PartialObjectMetadataList" in asked.headers["Accept"]
 
 
 def test_exception_counts_in_the_snapshot() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from weighmaster.api.v1alpha1.network import NetworkRules
 from weighmaster.api.v1alpha1.sandbox import SandboxProfileSpec
+from weighmaster.core.detect.paths import Path, render
 from weighmaster.core.detect.reading import at, items, mapping, text
 from weighmaster.core.enforce.confinement import Confined, confine
 from weighmaster.core.enforce.confinement.isolation import EXCLUSION, opens
@@ -129,11 +130,15 @@ def _weakened(old: Document, new: Document, profile: str, facilities: Facilities
 
 def spell(change: Change) -> str:
     """A difference in words: the field, and how it must be."""
-    place = str(change["path"]).strip("/").replace("/", ".").replace("~1", "/").replace("~0", "~")
+    path: Path = None
+    for token in str(change["path"]).split("/")[1:]:
+        key = token.replace("~1", "/").replace("~0", "~")
+        path = (path, int(key) if key.isdecimal() else key)
     if change["op"] == "remove":
-        return f"{place} must not be there"
+        return f"{render(path)} must not be there"
     value = json.dumps(change["value"], sort_keys=True)
-    return f"{place} must be {value if len(value) <= MAX_VALUE else value[:MAX_VALUE] + '...'}"
+    shown = value if len(value) <= MAX_VALUE else f"{value[:MAX_VALUE]}..."
+    return f"{render(path)} must be {shown}"
 
 
 def _to_labels(namespace: str, before: Labels, after: Labels, facilities: Facilities) -> str | None:

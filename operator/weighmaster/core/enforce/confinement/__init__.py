@@ -39,7 +39,7 @@ def confine(
     ``references`` are the locations of the models that the pod names, in canonical form.
     """
     draft = Draft(pod)
-    if draft.malformed is not None:
+    if draft.malformed:
         return Confined(pod, tuple(draft.refusals))
     Secrets(draft, strip=spec.secrets is SecretHandling.STRIP).remove()
     confine_volumes(draft, references)

@@ -10,6 +10,9 @@ from weighmaster.core.reasons import Reason
 
 Json = dict[str, Any]
 
+MAX_DEPTH = 64
+"""Mappings and lists in each other; the deepest field of a pod that the API server knows is 14."""
+
 LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 _TEXTS: list[Any] = [str]
@@ -74,11 +77,16 @@ class Draft:
 
     def __init__(self, pod: Mapping[str, Any]) -> None:
         self.refusals: list[Refusal] = []
-        self.malformed = next(_misfits(pod, _POD, ""), None)
-        """The first field of a type that it cannot have; then nothing else may be asked."""
-        if self.malformed is not None:
-            self.refuse(self.malformed, "has a type that it cannot have")
+        self.malformed = True
+        """Whether the pod cannot be read; then nothing else may be asked."""
+        misfit = next(_misfits(pod, _POD, ""), None)
+        if misfit is not None:
+            self.refuse(misfit, "has a type that it cannot have")
             return
+        if not _is_shallow(pod):
+            self.refuse("spec", f"is nested more than {MAX_DEPTH} deep")
+            return
+        self.malformed = False
         self.pod: Json = {**pod}
         self.metadata = self.pod["metadata"] = copy.deepcopy(pod.get("metadata") or {})
         self.spec = self.pod["spec"] = copy.deepcopy(pod.get("spec") or {})
@@ -92,6 +100,21 @@ class Draft:
         for name in lists:
             for index, container in enumerate(self.spec.get(name) or ()):
                 yield container, f"spec.{name}[{index}]"
+
+
+def _is_shallow(value: Any) -> bool:
+    """Whether a value can be copied and compared without running out of stack."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return True
+    return False
 
 
 def part(parent: Json, key: str) -> Json:
