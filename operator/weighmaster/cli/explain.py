@@ -103,7 +103,9 @@ def _evidence(use: ModelUse, namespace: str, snapshot: Snapshot) -> list[str]:
 def _attested(result: AttestationResult) -> str:
     """Who attested something and when, or why nobody did."""
     by = [
-        f"{each.identity}{f', {each.issued_at:%Y-%m-%d %H:%M}Z' if each.issued_at else ''}"
+        each.identity
+        + (f", {each.issued_at:%Y-%m-%d %H:%M}Z" if each.issued_at else "")
+        + (f", withdrawn {each.withdrawn_at:%Y-%m-%d}" if each.withdrawn_at else "")
         for each in result.statements
     ]
     said = "; ".join(filter(None, (", ".join(by), result.message)))

@@ -47,6 +47,14 @@ class Held(Struct, frozen=True):
         return [record_key(reference) for reference in meant if is_gathered(reference)]
 
     @property
+    def names_bytes(self) -> bool:
+        """Whether its reference is a digest, so that all that was ever found is about one content.
+
+        Then what was attested of it may be taken away while it stays, unlike in a commit.
+        """
+        return self.reference.pinned and (self.reference.revision or "").startswith("sha256:")
+
+    @property
     def managed(self) -> bool:
         """Whether Weighmaster made it."""
         return self.metadata.labels.get(MANAGED_BY[0]) == MANAGED_BY[1]

@@ -13,6 +13,7 @@ from weighmaster.core.assess import MAX_FAILURES, Supplied, assess, stated, unav
 from weighmaster.core.evaluate.records import is_gathered
 from weighmaster.core.evidence import Evidence, Unavailable, UnavailableReason
 from weighmaster.core.values import ModelReference
+from weighmaster.core.withdrawn import with_withdrawn
 from weighmaster.gather.credentials import NONE, Credentials
 from weighmaster.records.due import TAKEN_BACK, Sought, fingerprint, still_holds
 from weighmaster.records.held import Held
@@ -63,6 +64,14 @@ class StatusMaker:
 
         Raises ClusterError when what it names could not be read, for no fault of that.
         """
+        made = await self._made(due)
+        if made is None or not due.held.names_bytes:
+            return made
+        status, made_with = made
+        before, demands = due.held.status, due.sought.demands
+        return with_withdrawn(status, before, demands, self._clock()), made_with
+
+    async def _made(self, due: Due) -> Made | None:
         held, sought = due.held, due.sought
         made_with = MadeWith(fingerprint(sought))
         if not is_gathered(held.reference):

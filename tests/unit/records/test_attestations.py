@@ -5,8 +5,17 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from tests.signing.attesting import FAILED, PASSED, SCAN, about_files, attestation, bundled
+from tests.signing.attesting import (
+    FAILED,
+    PASSED,
+    SCAN,
+    about,
+    about_files,
+    attestation,
+    bundled,
+)
 from tests.signing.bundles import MODEL, public_pem
+from tests.signing.cosign import DIGEST
 from tests.unit.cluster.conftest import eventually
 from tests.unit.core.builders import namespaced, policy, publisher
 from tests.unit.core.test_assess import file_facts
@@ -150,6 +159,44 @@ async def test_a_later_scan_is_seen_when_signatures_are_looked_up_again(
         return [each["predicate"] for each in cluster.status("m")["attestations"][0]["statements"]]
 
     await eventually(lambda: predicates() == ['{"result":"FAILED"}'])
+
+
+async def test_a_scan_that_failed_counts_although_it_is_taken_out_of_the_registry(
+    cluster: FakeCluster, gatherer: FakeGatherer, start: Start, time: Time
+) -> None:
+    reference = f"oci://registry.example/acme/m@{DIGEST}"
+
+    def attested_as(*predicates: Json) -> Evidence:
+        material = [bundled(attestation(about(DIGEST), each), KEY, DIGEST) for each in predicates]
+        return evidence(
+            reference,
+            signatures=tuple(material),
+            signatures_expire_at=time.now.timestamp() + 3600,
+        )
+
+    def statements() -> list[tuple[str, bool]]:
+        (found,) = cluster.status("m").get("attestations") or [{}]
+        return sorted(
+            (each["predicate"], "withdrawnAt" in each) for each in found.get("statements", ())
+        )
+
+    def later(*predicates: Json) -> None:
+        time.pass_by(hours=1)
+        gatherer.answers[reference] = attested_as(*predicates)
+
+    passed, failed = '{"result":"PASSED"}', '{"result":"FAILED"}'
+    gatherer.answers[reference] = attested_as(PASSED, FAILED)
+    cluster.put("clustermodelpolicies", policy(attested()))
+    cluster.put("modelrecords", record(reference, "m"))
+    start()
+    await eventually(lambda: statements() == [(failed, False), (passed, False)])
+    later(PASSED)
+    await eventually(lambda: statements() == [(failed, True), (passed, False)])
+    start()  # another keeper knows it too: it is in the record
+    later()
+    await eventually(lambda: statements() == [(failed, True), (passed, True)])
+    later({"result": "PASSED", "again": 1})
+    await eventually(lambda: statements() == [('{"result":"PASSED","again":1}', False)])
 
 
 async def test_an_attesters_key_that_is_exchanged_counts_no_more(

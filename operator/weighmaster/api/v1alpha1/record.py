@@ -206,6 +206,15 @@ class AttestedStatement(Schema, frozen=True, kw_only=True):
         ReasonCode | None, Meta(description="Why the predicate is not here: a reason code.")
     ] = None
     message: Annotated[Text | None, Meta(description="The same for a person.")] = None
+    withdrawn_at: Annotated[
+        Timestamp | None,
+        Meta(
+            description=(
+                "Since when it is found no more. It counts against the model until its signer"
+                " attests anew, or the record is deleted."
+            )
+        ),
+    ] = None
 
 
 class AttestationResult(Schema, frozen=True, kw_only=True):

@@ -121,6 +121,8 @@ def _false(expression: PredicateExpression, statement: AttestedStatement, text: 
     found = ", ".join(f"{name} is {value}" for name, value in expression.found(text))
     shown = found if len(found) <= MAX_FOUND else f"{found[:MAX_FOUND]}..."
     said = f"; {shown}" if shown else ""
+    if statement.withdrawn_at is not None:
+        said += f"; withdrawn {statement.withdrawn_at:%Y-%m-%d}, which takes nothing back"
     return f"was attested by {_signer(statement)} to be otherwise: not {expression.text}{said}"
 
 
