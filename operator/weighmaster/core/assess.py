@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from weighmaster.api.v1alpha1.jurisdictions import Code
 from weighmaster.api.v1alpha1.record import (
@@ -29,7 +29,6 @@ from weighmaster.core.evaluate.records import HIDING, PROPOSED, UNREAD_CODE, sup
 from weighmaster.core.evidence import (
     UNPLACED,
     Evidence,
-    Gap,
     GapReason,
     SignatureBundle,
     SignatureKind,
@@ -107,10 +106,6 @@ def assess(
     be valid, ``demands`` what policies want attested.
     """
     spec = supplied.spec
-    looked_at = evidence
-    if supplied.unread is not None:  # it may hold an attestation
-        gap = Gap(GapReason.SIGNATURE_NOT_READ, supplied.unread)
-        looked_at = structs.replace(evidence, gaps=(*evidence.gaps, gap))
     license_, license_basis = _license(evidence, spec.asserted)
     lineage = _lineage(evidence, spec.asserted)
     found = _found(evidence, supplied)
@@ -144,7 +139,9 @@ def assess(
         ],
         signed_by=signer,
         authorities=results,
-        attestations=attestation_results(looked_at, demands, _supplied(supplied), now),
+        attestations=attestation_results(
+            evidence, demands, _supplied(supplied), now, supplied.unread
+        ),
         failures=_failures(evidence, supplied.unread),
         supplied=supplied_digest(spec),
         fetched_at=_time(evidence.fetched_at),

@@ -60,14 +60,18 @@ class Demand(Struct, frozen=True):
 
 
 def attestation_results(
-    evidence: Evidence, demands: Sequence[Demand], more: Sequence[SignatureBundle], now: datetime
+    evidence: Evidence,
+    demands: Sequence[Demand],
+    more: Sequence[SignatureBundle],
+    now: datetime,
+    unread: str | None = None,
 ) -> list[AttestationResult]:
     """What was attested of a model, for each demand.
 
-    ``more`` are bundles that were not found beside the model. ``now`` is when certificates must be
-    valid.
+    ``more`` are bundles that were not found beside the model, ``unread`` is why one of them could
+    not be read. ``now`` is when certificates must be valid.
     """
-    found = _Found(evidence, (*evidence.signatures, *more))
+    found = _Found(evidence, (*evidence.signatures, *more), unread)
     room = MAX_PREDICATES
     results = []
     for demand in demands[:MAX_DEMANDS]:
@@ -93,8 +97,14 @@ def claims(evidence: Evidence) -> list[Claim]:
 class _Found:
     """The envelopes that were found, each with what it must be about."""
 
-    def __init__(self, evidence: Evidence, material: Sequence[SignatureBundle]) -> None:
+    def __init__(
+        self,
+        evidence: Evidence,
+        material: Sequence[SignatureBundle],
+        unread: str | None = None,
+    ) -> None:
         self._evidence = evidence
+        self._unread = unread
         files = _target_of_files(evidence, frozenset(each.source for each in material))
         digest = evidence.resolved.rpartition("@")[2]
         parts = frozenset({digest.removeprefix("sha256:")})
@@ -134,6 +144,8 @@ class _Found:
             return UNKNOWN, "TooManyAttestations", message
         if outcome.doubts:
             return UNKNOWN, "AttestationUnreadable", _unreadable(outcome.doubts)
+        if self._unread is not None:
+            return UNKNOWN, "AttestationsUnknown", self._unread
         if self._evidence.lacks(GapReason.SIGNATURES_UNKNOWN, GapReason.SIGNATURE_NOT_READ):
             return UNKNOWN, "AttestationsUnknown", "not all attestations could be read"
         if outcome.attestations:

@@ -309,6 +309,14 @@ def test_what_could_not_be_read_may_be_the_scan_that_failed() -> None:
         assert predicates(found) == [PASSED]
 
 
+def test_what_people_supply_and_cannot_be_read_may_be_it_too() -> None:
+    good = gathered(bundled(attestation(about_files()), KEY))
+    supplied = Supplied(ModelRecordSpec(reference=REFERENCE), unread="the Secret is gone")
+    (found,) = assess(good, supplied, (), Belonging(), NOW, (BY_KEY,)).attestations
+    assert outcome(found) == (UNKNOWN, "AttestationsUnknown")
+    assert found.message == "the Secret is gone"
+
+
 def test_what_the_authority_signed_and_nobody_can_read_is_said() -> None:
     good = bundled(attestation(about(DIGEST)), KEY, DIGEST)
     torn = attestation(about(DIGEST), predicate=["FAILED"])
