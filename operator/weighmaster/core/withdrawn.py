@@ -64,22 +64,28 @@ def _gone(
     """What is found no more, and neither renewed nor by somebody the authority has parted with."""
     present = {_key(each) for each in result.statements}
     seen = {_key(each) for each in before.statements}
+    # What is seen now may have been there before where not all could be seen.
+    new = (
+        []
+        if before.state is AttestationState.UNKNOWN
+        else [each for each in result.statements if _key(each) not in seen]
+    )
     return [
         each
         for each in before.statements
         if _key(each) not in present
         and (authority is None or _is_of(each, authority))
-        and not any(_renews(other, each, _key(other) in seen) for other in result.statements)
+        and not any(_renews(other, each, other in new) for other in result.statements)
     ]
 
 
-def _renews(new: AttestedStatement, old: AttestedStatement, seen: bool) -> bool:
+def _renews(other: AttestedStatement, gone: AttestedStatement, new: bool) -> bool:
     """Whether a statement takes the place of one that is gone."""
-    if (new.method, new.identity, new.issuer) != (old.method, old.identity, old.issuer):
+    if (other.method, other.identity, other.issuer) != (gone.method, gone.identity, gone.issuer):
         return False
-    if new.issued_at is not None and old.issued_at is not None:
-        return new.issued_at > old.issued_at
-    return not seen
+    if other.issued_at is None or gone.issued_at is None:
+        return new and other.issued_at is gone.issued_at
+    return other.issued_at > gone.issued_at
 
 
 def _is_of(statement: AttestedStatement, authority: Authority) -> bool:
