@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -413,6 +413,7 @@ GARBAGE = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(WORDS, max_size=3), st.lists(GARBAGE, max_size=5), st.randoms())
 def test_only_what_the_authority_attested_of_this_model_makes_a_difference(
     words: list[str], garbage: list[SignatureBundle], shuffle: Any

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weighmaster.core.evaluate.predicates import (
@@ -191,6 +191,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abc"), VALUES))
 def test_leaving_out_what_is_not_read_changes_nothing(predicate: dict[str, Any]) -> None:
     """Reading all of it, beside, gives the same as reading the members that are named."""
@@ -201,6 +202,7 @@ def test_leaving_out_what_is_not_read_changes_nothing(predicate: dict[str, Any])
         assert isinstance(second, str) == isinstance(first, str)
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_no_predicate_raises(value: Any) -> None:
     for text in ("predicate.a == 1", "predicate.a.all(x, x == 1)", "size(predicate) > 1"):

@@ -85,7 +85,6 @@ def over_time(
     for n, each in enumerate(gatherings):
         gathered = each if isinstance(each, ModelRecordStatus) else found(*each)
         status = with_withdrawn(gathered, status, demands, NOW + timedelta(hours=n))
-        assert_storable(status)
     assert status is not None
     return status
 
@@ -113,6 +112,7 @@ def decided(status: ModelRecordStatus) -> Action:
 
 def test_what_is_gone_stays_and_since_when() -> None:
     status = over_time([A, B], [A], [A])
+    assert_storable(status)
     assert digests(status) == {"a": None, "b": NOW + timedelta(hours=1)}
     assert decided(status) is Action.DENY
     assert status.attestations[0].state is AttestationState.ATTESTED
@@ -183,13 +183,16 @@ def test_a_record_stays_bounded() -> None:
     status = over_time(many[:fits], many[fits : 2 * fits - 1], demands=())
     renamed = [msgspec.structs.replace(each, identity="x") for each in many[:fits]]
     status = over_time(many[:fits], renamed, demands=())
+    assert_storable(status)
     (result,) = status.attestations
     assert sum(len(each.predicate or "") for each in result.statements) <= MAX_PREDICATES
     left = [each for each in result.statements if each.predicate is None]
     assert {each.reason for each in left} == {"PredicateTooLarge"}
     assert len(result.statements) == 2 * fits
     more = [msgspec.structs.replace(each, identity="z") for each in many]
-    (full,) = over_time(many, more, demands=()).attestations
+    status = over_time(many, more, demands=())
+    assert_storable(status)
+    (full,) = status.attestations
     assert (full.state, len(full.statements)) == (AttestationState.UNKNOWN, MAX_STATEMENTS)
     assert full.reason == "TooManyAttestations"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -232,6 +232,7 @@ GENUINE = {
 }
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(GENUINE)), st.data())
 def test_no_changed_byte_of_an_envelope_says_anything_else(form: str, data: st.DataObject) -> None:
     genuine = GENUINE[form]
@@ -244,6 +245,7 @@ def test_no_changed_byte_of_an_envelope_says_anything_else(form: str, data: st.D
     assert not found.doubts
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["payload", "sig"]), st.data())
 def test_no_changed_byte_of_what_is_signed_is_accepted(member: str, data: st.DataObject) -> None:
     document = json.loads(GENUINE["bundle"].content)
