@@ -14,7 +14,7 @@ from rich.table import Table
 
 from weighmaster.cli.gathering import gather_settings, gathering_options
 from weighmaster.core import references
-from weighmaster.core.attestations import claims
+from weighmaster.core.attestations import claims, loadable_digest_of
 from weighmaster.core.evaluate.records import read_reference
 from weighmaster.core.evidence import Basis, Evidence, Unavailable
 from weighmaster.core.values import ModelReference
@@ -115,10 +115,12 @@ def _rows(evidence: Evidence) -> Iterator[Row]:
     yield "resolved to", evidence.resolved, Basis.FETCHED
     if evidence.renamed:
         yield "renamed", "the hub serves it under another name than was asked for", Basis.FETCHED
-    digests = {basis: sum(file.basis is basis for file in evidence.files) for basis in Basis}
-    for basis, count in digests.items():
+    counts = {basis: sum(file.basis is basis for file in evidence.files) for basis in Basis}
+    for basis, count in counts.items():
         if count:
             yield "files", f"{count} of {len(evidence.files)} with their digest", basis
+    if digest := loadable_digest_of(evidence):
+        yield "digest of what may be loaded", digest, Basis.FETCHED
     yield "size", f"{evidence.size:,} bytes", Basis.FETCHED
     yield "licence", card.license or "none stated", card.basis
     yield "made from", ", ".join(card.base_models) or "nothing that it says", card.basis

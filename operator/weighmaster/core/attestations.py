@@ -28,8 +28,9 @@ from weighmaster.core.verify.attestation import (
     read_envelopes,
 )
 from weighmaster.core.verify.authorities import KnownAuthority
-from weighmaster.core.verify.classes import FileClass, classify, may_be_unsigned
+from weighmaster.core.verify.classes import FileClass, classify
 from weighmaster.core.verify.cosign import distance
+from weighmaster.core.verify.loadable import is_loadable, loadable_digest
 from weighmaster.core.verify.reasons import VerificationReason
 from weighmaster.core.verify.wording import listed
 from weighmaster.errors import VerificationError
@@ -202,20 +203,24 @@ def _target_of_files(evidence: Evidence, sources: frozenset[str]) -> Target:
     """All files that may be loaded, but those that attestations and signatures lie in."""
     if not evidence.complete:
         return Target(frozenset(), frozenset())
-    files = [
-        file
-        for file in evidence.files
-        if file.name not in sources
-        and not may_be_unsigned(file.name)
-        and classify(file.name) is not FileClass.DOCUMENTATION
-    ]
+    files = [file for file in evidence.files if file.name not in sources and is_loadable(file.name)]
     telling = [file for file in files if file.size and classify(file.name) is FileClass.WEIGHTS]
-    whole = (content_digest(evidence.files) or "").removeprefix("sha256:")
+    whole = content_digest(evidence.files), loadable_digest_of(evidence)
     return Target(
         frozenset(file.sha256 for file in files if file.sha256),
         frozenset(file.sha256 for file in telling or files if file.sha256),
-        frozenset({whole}),
+        frozenset(each.removeprefix("sha256:") for each in whole if each),
     )
+
+
+def loadable_digest_of(evidence: Evidence) -> str | None:
+    """The digest of all files that may be loaded, as a record has it; None if it is not known."""
+    if not evidence.complete:
+        return None
+    try:
+        return loadable_digest({file.name: file.sha256 or "" for file in evidence.files})
+    except UnicodeEncodeError:  # JSON may spell half a surrogate pair
+        return None
 
 
 def _statements(found: Sequence[Attestation], room: int) -> list[AttestedStatement]:

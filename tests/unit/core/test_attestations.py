@@ -237,6 +237,23 @@ def test_the_manifest_digest_of_a_record_stands_for_all_files() -> None:
     assert outcome(found) == (NOT_ATTESTED, "OtherArtifact")
 
 
+def test_the_digest_of_what_may_be_loaded_stands_for_it_beside_the_files() -> None:
+    """An attestation beside the files does not change it, nor does documentation."""
+    digest = status_of(gathered()).loadable_digest
+    assert digest is not None
+    bundle = bundled(attestation(about(digest)), KEY)
+    files = {**MODEL, bundle.source: bundle.content, "README.md": b"# Later\n"}
+    assert outcome(result_of(bundle, files=files)) == (ATTESTED, None)
+    moved = {**MODEL, "moved.json": MODEL["config.json"]}
+    assert outcome(result_of(bundle, files=moved)) == (NOT_ATTESTED, "OtherArtifact")
+
+
+def test_names_that_are_none_are_no_failure() -> None:
+    odd = {**MODEL, "\ud800.bin": b"x"}
+    found = result_of(bundled(attestation(about_files(MODEL)), KEY), files=odd)
+    assert outcome(found) == (NOT_ATTESTED, "IncompleteCoverage")
+
+
 def test_the_root_digest_of_a_signature_stands_for_nothing() -> None:
     """It does not bind names, and the signer chooses what it leaves out."""
     root = model_statement()["subject"]
