@@ -49,6 +49,7 @@ check: $(READY) ## Lint, types, layers and generated files
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo >/tmp/weighmaster-imports.$$$$ 2>&1 || { cat /tmp/weighmaster-imports.$$$$; exit 1; }
 	@$(BIN)/weighmaster crds --output-dir crds --docs-dir docs/reference --check
+	@$(BIN)/python -m weighmaster.chart --check
 	@echo "lint, types, layers and generated files: fine"
 
 .PHONY: format
@@ -56,8 +57,13 @@ format: $(READY) ## Format the code
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .
 
 .PHONY: generate
-generate: $(READY) ## Generate CRDs and reference pages from the types
+generate: $(READY) ## Generate CRDs, reference pages and parts of the chart from the code
 	@$(BIN)/weighmaster crds --output-dir crds --docs-dir docs/reference
+	@$(BIN)/python -m weighmaster.chart
+
+.PHONY: renders
+renders: $(READY) ## Write the golden renders of the chart; look at what changes
+	@UPDATE_RENDERS=1 $(BIN)/pytest -q tests/chart/test_render.py -k as_it_was_looked_at
 
 .PHONY: score
 score: $(READY) ## Score detection against the labelled corpus (CORPUS=...)
@@ -68,8 +74,9 @@ bench: $(READY) ## Measure admission beside a bare handler, and detection of the
 	@CORPUS=$(CORPUS) $(BIN)/python -m tests.bench
 
 .PHONY: controlplane
-controlplane: $(READY) ## Find or build etcd, kube-apiserver and kube-controller-manager (once)
+controlplane: $(READY) ## Find or build etcd, kube-apiserver, kube-controller-manager, Helm (once)
 	@$(BIN)/python -m tests.controlplane.binaries >/dev/null || true
+	@$(BIN)/python -m tests.chart.program >/dev/null || true
 
 .PHONY: cluster
 cluster: controlplane ## Start a control plane with Weighmaster in it, to play with

