@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from weighmaster.core.decide import Decision, decide
 from weighmaster.core.detect import detect
-from weighmaster.core.enforce import enforce, require_form
+from weighmaster.core.enforce import AWAITING, Occasion, enforce, is_fixed, require_form
 from weighmaster.core.enforce.confinement.network import SANDBOX_LABEL
 from weighmaster.core.enforce.guard import REACHING, harden_debuggers, objection
 from weighmaster.core.evaluate import evaluate, too_costly
@@ -34,12 +34,14 @@ class Review(Struct, frozen=True):
     """A response, and the decision behind it where there is one.
 
     ``document`` is the object as it is once the response is carried out. ``pending`` names the
-    references whose evidence could change the decision once it is gathered.
+    references whose evidence could change the decision once it is gathered, ``awaited`` those
+    among them for which it is worth to wait with the answer.
     """
 
     response: Response
     decision: Decision | None = None
     pending: tuple[str, ...] = ()
+    awaited: tuple[str, ...] = ()
     document: Document | None = None
 
 
@@ -71,22 +73,30 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
             return Review(Response(allowed=True, reasons=(Reason.TOO_MANY_MODEL_USES,)))
         return Review(refuse(Reason.TOO_MANY_MODEL_USES, problem))
     decision = decide(workload, uses, evaluate(workload, uses, snapshot, now))
-    form = enforce(document, decision, snapshot)
-    pending = _pending(form.decision) if request.gathering else ()
-    if request.stage is Stage.MUTATE:
+    final = request.stage is Stage.VALIDATE
+    occasion = Occasion(document=document, old=old, final=final, now=now)
+    form = enforce(occasion, decision, snapshot)
+    pending = _awaits(form.decision) if request.gathering else ()
+    if not final:
         # The spec of a pod cannot change any more once it exists.
         wanted = document if old is not None and workload.gvk == "Pod" else form.document
         response = mutate(form.decision, request.document or document, wanted)
-        return Review(response, form.decision, pending, mark(form.decision, wanted))
+        made = mark(form.decision, wanted)
+        # Only what has to be written is waited for here; and nobody lets a pod out again.
+        confines = form.decision.action is Action.SANDBOX
+        awaited = pending if confines else _awaits(form.decision, Reason.PIN_PENDING)
+        return Review(response, form.decision, pending, awaited if pending else (), made)
     existing = old is not None and detect(old) == uses and _pod_images(old) == _pod_images(document)
     decision = form.decision if existing else require_form(document, form)
     leniency = None
     if decision.action >= Action.SANDBOX:
         if existing:
             leniency = Leniency.EXISTING
-        elif pending and workload.gvk != "Pod" and _only_waits(decision):
+        elif pending and _may_wait(decision, document):
             leniency = Leniency.PENDING
-    return Review(validate(decision, leniency, form.profile), decision, pending, document)
+    awaited = _awaits(decision, outcome=Outcome.ERROR) if pending else ()
+    response = validate(decision, leniency, form.profile)
+    return Review(response, decision, pending, awaited, document)
 
 
 def _reaches(request: AdmissionRequest) -> bool:
@@ -114,18 +124,36 @@ def audit(
     return decide(workload, uses, evaluate(workload, uses, snapshot, now))
 
 
-def _pending(decision: Decision) -> tuple[str, ...]:
-    """References whose evidence an error waits for."""
-    awaited = (each.awaits for each in decision.findings if each.outcome is Outcome.ERROR)
-    return tuple(dict.fromkeys(filter(None, awaited)))
+def _awaits(
+    decision: Decision, reason: Reason | None = None, outcome: Outcome | None = None
+) -> tuple[str, ...]:
+    """References whose evidence findings wait for: all of them, or those of one kind."""
+    return tuple(
+        dict.fromkeys(
+            finding.awaits
+            for finding in decision.findings
+            if finding.awaits is not None
+            and reason in (None, finding.reason)
+            and outcome in (None, finding.outcome)
+        )
+    )
 
 
-def _only_waits(decision: Decision) -> bool:
-    """Whether everything that would refuse the object waits for evidence."""
+def _may_wait(decision: Decision, document: Document) -> bool:
+    """Whether all that would refuse an object comes right by itself once evidence is there.
+
+    A pod is what waits, and what cannot be changed later would never be pinned.
+    """
+    if decision.workload.gvk == "Pod":
+        return False
+    against = [finding for finding in decision.against if finding.action >= Action.SANDBOX]
+    fixed = is_fixed(document)
     return all(
-        finding.outcome is Outcome.ERROR and finding.awaits is not None
-        for finding in decision.against
-        if finding.action >= Action.SANDBOX
+        finding.awaits is not None
+        and (
+            finding.outcome is Outcome.ERROR or (finding.reason is Reason.PIN_PENDING and not fixed)
+        )
+        for finding in against
     )
 
 
@@ -187,5 +215,5 @@ def _labels(value: object) -> Labels:
     return {
         key: label
         for key, label in _mapping(value).items()
-        if isinstance(label, str) and key != SANDBOX_LABEL
+        if isinstance(label, str) and key not in (SANDBOX_LABEL, AWAITING)
     }

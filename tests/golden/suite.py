@@ -34,7 +34,8 @@ class Expectation(Struct, forbid_unknown_fields=True, kw_only=True):
     ``decision`` is the strictest action over all findings and ``allowed`` the answer. ``reasons``
     are the reason codes behind it, in any order, and must be all of them. ``message`` and
     ``warnings`` are texts that the message and the warnings contain. ``form`` is what the mutating
-    stage makes of the object, apart from the decision id that it notes on it.
+    stage makes of the object, apart from the decision id that it notes on it; ``becomes`` is that
+    in part: members that are not given are not compared, lists are whole.
     """
 
     decision: str
@@ -43,6 +44,7 @@ class Expectation(Struct, forbid_unknown_fields=True, kw_only=True):
     message: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     form: Document | None = None
+    becomes: Document | None = None
 
 
 class Case(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -87,7 +89,7 @@ class Loaded(Struct, frozen=True):
 
     def snapshot(self, *, reverse: bool = False) -> Snapshot:
         """The policies it is decided by, taken in the order of the files or against it."""
-        latest = {_identity(document): document for document in self.resources}
+        latest = {identity(document): document for document in self.resources}
         documents = list(latest.values())
         store, sandboxes = PolicyStore(), SandboxStore()
         for document in reversed(documents) if reverse else documents:
@@ -132,7 +134,12 @@ class Loaded(Struct, frozen=True):
 def apply(mutated: Review, document: Document | None) -> Document | None:
     """An object as its patch leaves it."""
     patch = mutated.response.patch
-    return jsonpatch.apply_patch(document, patch) if patch else document
+    if not patch:
+        return document
+    # What YAML gives twice by an alias is two things in JSON.
+    apart = msgspec.json.decode(msgspec.json.encode(document))
+    made: Document = jsonpatch.apply_patch(apart, patch)
+    return made
 
 
 @cache
@@ -161,7 +168,7 @@ def load(path: Path) -> list[Loaded]:
     ]
 
 
-def _identity(document: Document) -> tuple[str, ...]:
+def identity(document: Document) -> tuple[str, ...]:
     """What makes two documents the same object; a case may replace one of its suite."""
     metadata = document.get("metadata") or {}
     return tuple(

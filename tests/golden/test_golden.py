@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.golden.suite import Loaded, apply, load_all
+from tests.golden.suite import Loaded, apply, identity, load_all
 from weighmaster.core.reasons import Reason
 from weighmaster.core.respond import DECISION_ANNOTATION
 from weighmaster.core.values import Action, Outcome
@@ -43,6 +43,18 @@ def test_decision_is_the_golden_one(loaded: Loaded) -> None:
         if not annotations:
             del made["metadata"]["annotations"]
         assert made == expect.form
+    if expect.becomes is not None:
+        made = apply(loaded.mutate(), loaded.case.object) or {}
+        assert within(expect.becomes, made) == expect.becomes
+
+
+def within(expected: object, found: object) -> object:
+    """What there is of what is expected: members that are not expected are left out."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        return {key: within(value, found[key]) for key, value in expected.items() if key in found}
+    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        return [within(one, other) for one, other in zip(expected, found, strict=True)]
+    return found
 
 
 @every_case
@@ -90,7 +102,7 @@ def test_removing_evidence_never_loosens_a_decision(loaded: Loaded) -> None:
         without = Loaded(
             id=loaded.id,
             case=loaded.case,
-            resources=tuple(r for r in loaded.resources if r is not record),
+            resources=tuple(r for r in loaded.resources if identity(r) != identity(record)),
         )
         assert action_of(without.review()) >= action_of(loaded.review(snapshot))
 
@@ -127,6 +139,8 @@ def test_forgetting_the_labels_of_namespaces_never_loosens_a_decision(loaded: Lo
 def test_removing_a_policy_never_tightens_a_decision(loaded: Loaded) -> None:
     policies = [r for r in loaded.resources if r.get("kind", "").endswith("ModelPolicy")]
     for policy in policies:
+        if "Rewrite" in str(policy):
+            continue  # it makes of a reference that others object to one that they do not
         without = Loaded(
             id=loaded.id,
             case=loaded.case,

@@ -65,10 +65,6 @@ class _Judged(Struct, frozen=True):
     dry_run: bool = False
     records: tuple[Record, ...] = ()
 
-    @property
-    def pending(self) -> tuple[str, ...]:
-        return self.answer.pending
-
 
 class AdmissionHandler:
     """Answers admission requests by the policies of a store."""
@@ -104,10 +100,14 @@ class AdmissionHandler:
         self, evidence: Evidence, judged: _Judged, path: str, body: bytes
     ) -> _Judged:
         """The judgement once evidence that was missing has been asked for and waited for."""
-        if judged.pending:
-            evidence.ask(judged.pending)
-            if _is_final(judged) and await evidence.settled(judged.pending):
+        if judged.answer.pending:
+            evidence.ask(judged.answer.pending)
+            awaited = judged.answer.awaited
+            if awaited and await evidence.settled(awaited):
                 judged = self._judge(path, body)
+                if judged.answer.pending:
+                    # A pinned reference is another one, which nobody has asked for yet.
+                    evidence.ask(judged.answer.pending)
         if judged.records:
             evidence.used(judged.records, self._clock().date().isoformat())
         return judged
@@ -197,13 +197,6 @@ class AdmissionHandler:
                 return "other"
             self._kinds.add(kind)
         return kind
-
-
-def _is_final(judged: _Judged) -> bool:
-    """Whether no later stage can make good what is answered now: nobody lets a pod out again."""
-    decision = judged.answer.decision
-    confines = decision is not None and decision.action is Action.SANDBOX
-    return judged.stage == Stage.VALIDATE or confines
 
 
 def _records(answer: Review, snapshot: Snapshot) -> tuple[Record, ...]:

@@ -12,6 +12,9 @@ class Reason(StrEnum):
 
     WEIGHTS_NOT_NAMED = "WeightsNotNamed"
     NOT_PINNED = "NotPinned"
+    PIN_PENDING = "PinPending"
+    NOT_REWRITABLE = "NotRewritable"
+    OWNER_NOT_PINNED = "OwnerNotPinned"
     PUBLISHER_UNKNOWN = "PublisherUnknown"
     PUBLISHER_NOT_ALLOWED = "PublisherNotAllowed"
     PUBLISHER_DENIED = "PublisherDenied"
@@ -70,6 +73,22 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.NOT_PINNED: (
         "The reference can move. Name a commit (`hf://org/name@<40 hex>`, `--revision`) or a digest"
         " (`@sha256:...`)."
+    ),
+    Reason.PIN_PENDING: (
+        "The policy asks for the reference to be pinned by rewriting, and which commit or digest it"
+        " stands for is being found out. Workloads are let through meanwhile with their pods"
+        " refused, and are rewritten once it is known; what cannot be changed later has to be"
+        " created again."
+    ),
+    Reason.NOT_REWRITABLE: (
+        "The policy asks for the reference to be pinned by rewriting, but it is named in a way that"
+        " has no place for a commit or digest, or that cannot be changed safely. The message says"
+        " what to write instead."
+    ),
+    Reason.OWNER_NOT_PINNED: (
+        "The policy asks for references to be pinned by rewriting, which is done in the object"
+        " that pods are made from: pods of one Deployment never get different weights. That object"
+        " was not pinned, for example because it is older than the policy. Apply it again."
     ),
     Reason.PUBLISHER_UNKNOWN: (
         "No ModelPublisher has the reference among its namespaces. Ask the security team to add"

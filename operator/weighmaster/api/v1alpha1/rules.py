@@ -38,6 +38,13 @@ class Pin(StrEnum):
 class ReferenceRule(Schema, frozen=True, kw_only=True):
     """The weights are named, and named so that they cannot change."""
 
+    validations = (
+        Validation(
+            rule="!has(self.pin) || self.pin != 'Rewrite' || 'Pinned' in self.require",
+            message="pin: Rewrite needs Pinned in require: what cannot be rewritten has to fail",
+        ),
+    )
+
     require: Annotated[
         list[ReferenceRequirement],
         Meta(
@@ -54,8 +61,9 @@ class ReferenceRule(Schema, frozen=True, kw_only=True):
         Pin,
         Meta(
             description=(
-                "`Rewrite` writes the verified revision into the workload at admission. Not in"
-                " effect in this version: an unpinned reference fails `Pinned`."
+                "`Rewrite` writes the revision or digest that a reference stands for into the"
+                " workload when it is admitted, once for all of its pods. Only for the actions"
+                " `Sandbox` and `Deny`; others say what would be written."
             )
         ),
     ] = Pin.NONE

@@ -1,5 +1,6 @@
 """Commands that fetch weights: what they fetch, and where they put it."""
 
+import json
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -109,13 +110,23 @@ def _kit(invocation: Invocation, place: naming.Place, path: Path) -> list[Downlo
     return [made(loose(reference, value), destination, path, f"{invocation.program} pull")]
 
 
+def _configured(config: str) -> str:
+    """The revision in AIBrix' ``DownloadExtraConfig``, which outranks ``HF_REVISION``."""
+    try:
+        revision = json.loads(config[:4096]).get("hf_revision") if config else None
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+    return revision if isinstance(revision, str) else ""
+
+
 def _aibrix(invocation: Invocation, place: naming.Place, path: Path) -> list[Download]:
     options, _ = flags(
         invocation, frozenset({"model-uri", "local-dir", "model-name", "download-extra-config"})
     )
     value = first(options, "model-uri")
     found = naming.read(value, "hub", place) if value else []
-    revision = place.environment.values.get("HF_REVISION", "")
+    revision = _configured(first(options, "download-extra-config"))
+    revision = revision or place.environment.values.get("HF_REVISION", "")
     destination = first(options, "local-dir")
     kept = []
     for each in found or [references.unresolved("aibrix_download")]:

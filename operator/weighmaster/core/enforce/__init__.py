@@ -7,13 +7,14 @@ is left as it is. So the mutating stage patches an object into its form, and the
 which sees what every other webhook has made of it, refuses one whose form is another than this.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from msgspec import Struct
 
 from weighmaster.core.decide import Decision, decide
 from weighmaster.core.enforce.guard import spell
+from weighmaster.core.enforce.occasion import Document, Occasion
+from weighmaster.core.enforce.pinning import pin
+from weighmaster.core.enforce.pinning.marks import AWAITING
+from weighmaster.core.enforce.pinning.owners import is_fixed
 from weighmaster.core.enforce.sandbox import Objection, objecting, sandbox
 from weighmaster.core.evaluate import Finding
 from weighmaster.core.evaluate.snapshot import Snapshot
@@ -21,7 +22,7 @@ from weighmaster.core.patch import difference
 from weighmaster.core.reasons import Reason
 from weighmaster.core.values import Action
 
-Document = Mapping[str, Any]
+__all__ = ["AWAITING", "Document", "Form", "Occasion", "enforce", "is_fixed"]
 
 MAX_FIELDS = 5
 """Fields that are named when an object lacks its form; the rest are counted."""
@@ -38,8 +39,10 @@ class Form(Struct, frozen=True):
     profile: str = ""
 
 
-def enforce(document: Document, decision: Decision, snapshot: Snapshot) -> Form:
+def enforce(occasion: Occasion, decision: Decision, snapshot: Snapshot) -> Form:
     """The form of an object under a decision."""
+    pinned = pin(occasion, decision, snapshot)
+    document, decision = pinned.document, pinned.decision
     if decision.action is not Action.SANDBOX:
         return Form(document, decision)
     made = sandbox(document, decision, snapshot)

@@ -18,7 +18,7 @@ class Finding(Struct, frozen=True):
 
     ``action`` is what the finding by itself asks for: the policy's action for a failure, its
     ``onUnknown`` for an error, Allow otherwise. ``awaits`` is the reference whose evidence an error
-    waits for.
+    waits for. ``rewrite`` says that the rule asks for the reference to be pinned by rewriting.
     """
 
     policy: PolicyKey
@@ -29,6 +29,7 @@ class Finding(Struct, frozen=True):
     message: str
     action: Action
     awaits: str | None = None
+    rewrite: bool = False
 
 
 MAX_COST = 500_000
@@ -101,4 +102,8 @@ def _judge(policy: Policy, rule: str, verdict: Verdict, subject: Subject, now: d
             message = f'{message}; excepted by "{approval.name}"'
         else:
             action = policy.action if outcome is Outcome.FAIL else policy.on_unknown
-    return Finding(policy.key, rule, subject.use, outcome, reason, message, action, verdict.awaits)
+    return Finding(
+        *(policy.key, rule, subject.use, outcome, reason, message, action),
+        awaits=verdict.awaits,
+        rewrite=verdict.rewrite,
+    )

@@ -23,7 +23,7 @@ from weighmaster.core.evaluate.verdict import (
     few,
 )
 from weighmaster.core.reasons import Reason
-from weighmaster.core.values import Setting
+from weighmaster.core.values import Outcome, Setting
 from weighmaster.errors import ExpressionError, PolicyError
 
 _EVIDENCE = "evidence not available yet"
@@ -61,6 +61,9 @@ def _needs_evidence(member: str) -> Check:
 def _reference(rule: rules.ReferenceRule) -> Check:
     known = rules.ReferenceRequirement.KNOWN in rule.require
     pinned = rules.ReferenceRequirement.PINNED in rule.require
+    rewrite = rule.pin is rules.Pin.REWRITE
+    if rewrite and not pinned:
+        raise PolicyError("pin: Rewrite needs Pinned among what the rule requires")
 
     def check(subject: Subject) -> Verdict:
         reference = subject.use.reference
@@ -70,10 +73,19 @@ def _reference(rule: rules.ReferenceRule) -> Check:
                 "serves weights that the manifest does not name; name them by a literal value",
             )
         if pinned and not reference.pinned:
-            return fail(Reason.NOT_PINNED, f"can change after admission; {_how_to_pin(subject)}")
+            return Verdict(
+                Outcome.FAIL,
+                Reason.NOT_PINNED,
+                f"can change after admission; {_how_to_pin(subject)}",
+                rewrite=rewrite and reference.scheme in _PINNABLE,
+            )
         return PASS
 
     return check
+
+
+_PINNABLE = frozenset({"hf", "modelscope", "oci", "nim", "aim", "image-embedded"})
+"""Schemes that have names for immutable content."""
 
 
 def _how_to_pin(subject: Subject) -> str:

@@ -19,7 +19,7 @@ from weighmaster.api.v1alpha1.policy import (
     Pace,
     Running,
 )
-from weighmaster.api.v1alpha1.rules import Rule
+from weighmaster.api.v1alpha1.rules import Pin, Rule
 from weighmaster.core.evaluate.checks import compile_rule
 from weighmaster.core.evaluate.expressions import estimate_cost
 from weighmaster.core.evaluate.predicates import PredicateExpression
@@ -252,6 +252,13 @@ def _warnings(spec: ClusterModelPolicySpec | ModelPolicySpec) -> tuple[str, ...]
             f"running: {running.value} acts on pods whose decision is Sandbox or Deny, which this"
             " policy never asks for"
         )
-    if any(rule.reference and rule.reference.pin.value == "Rewrite" for rule in spec.rules):
-        warnings.append("pin: Rewrite is not in effect in this version")
+    if _rewrites(spec) and ACTIONS[spec.enforcement.action] < Action.SANDBOX:
+        warnings.append(
+            "pin: Rewrite rewrites nothing for the actions Audit and Warn, which only say what"
+            " would be written"
+        )
     return tuple(warnings)
+
+
+def _rewrites(spec: ClusterModelPolicySpec | ModelPolicySpec) -> bool:
+    return any(rule.reference and rule.reference.pin is Pin.REWRITE for rule in spec.rules)

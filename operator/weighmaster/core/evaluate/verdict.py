@@ -12,13 +12,15 @@ from weighmaster.core.values import Outcome
 class Verdict(Struct, frozen=True):
     """Result of one check. The message says what was found and what to do, and nothing else.
 
-    ``awaits`` is the reference whose evidence is on its way, or can be, and may change it.
+    ``awaits`` is the reference whose evidence is on its way, or can be, and may change it;
+    ``rewrite`` says that the rule asks for the reference to be written in a form that cannot move.
     """
 
     outcome: Outcome
     reason: Reason
     message: str
     awaits: str | None = None
+    rewrite: bool = False
 
 
 Check = Callable[[Subject], Verdict]
