@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from weighmaster.core.decide import Decision, decide
 from weighmaster.core.detect import detect
-from weighmaster.core.enforce import AWAITING, Occasion, enforce, is_fixed, require_form
+from weighmaster.core.enforce import AWAITING, Form, Occasion, enforce, is_fixed, require_form
 from weighmaster.core.enforce.confinement.network import SANDBOX_LABEL
 from weighmaster.core.enforce.guard import REACHING, harden_debuggers, objection
+from weighmaster.core.enforce.verification import LABEL as VERIFIED_LABEL
+from weighmaster.core.enforce.verification.keeping import protect_from_debuggers, weakening
 from weighmaster.core.evaluate import evaluate, too_costly
 from weighmaster.core.evaluate.selectors import Labels
 from weighmaster.core.evaluate.snapshot import Snapshot
@@ -26,6 +28,9 @@ from weighmaster.core.values import Action, ModelUse, Outcome
 
 MAX_USES = 256
 """Model uses in one object; each is evaluated against every rule that matches it."""
+
+MAX_ROUNDS = 4
+"""How often an object may be enforced anew; one that never settles is refused in the end."""
 
 __all__ = ["AdmissionRequest", "Operation", "Review", "Stage", "describe", "review"]
 
@@ -53,13 +58,11 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
     if request.operation is Operation.CONNECT and not _reaches(request):
         asked = f"CONNECT to {request.resource}/{request.subresource}"
         return Review(refuse(Reason.UNSUPPORTED_REQUEST, f"{asked} is not for this webhook"))
-    if request.stage is Stage.VALIDATE:
-        problem = objection(request, snapshot.facilities)
-        if problem is not None:
-            return Review(refuse(Reason.SANDBOX_PROTECTED, problem))
+    if request.stage is Stage.VALIDATE and (refusal := _undoing(request, snapshot)):
+        return Review(refusal)
     if request.operation in (Operation.DELETE, Operation.CONNECT):
         return _ALLOWED
-    document = harden_debuggers(request, snapshot.facilities)
+    document = protect_from_debuggers(request, harden_debuggers(request, snapshot.facilities))
     if document is None:
         return Review(refuse(Reason.MALFORMED_REQUEST, "the request has no object", 400))
     uses = detect(document)
@@ -76,18 +79,11 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
     final = request.stage is Stage.VALIDATE
     occasion = Occasion(document=document, old=old, final=final, now=now)
     form = enforce(occasion, decision, snapshot)
-    pending = _awaits(form.decision) if request.gathering else ()
     if not final:
-        # The spec of a pod cannot change any more once it exists.
-        wanted = document if old is not None and workload.gvk == "Pod" else form.document
-        response = mutate(form.decision, request.document or document, wanted)
-        made = mark(form.decision, wanted)
-        # Only what has to be written is waited for here; and nobody lets a pod out again.
-        confines = form.decision.action is Action.SANDBOX
-        awaited = pending if confines else _awaits(form.decision, Reason.PIN_PENDING)
-        return Review(response, form.decision, pending, awaited if pending else (), made)
+        return _mutated(request, occasion, form, snapshot)
+    pending = _awaits(form.decision) if request.gathering else ()
     existing = old is not None and detect(old) == uses and _pod_images(old) == _pod_images(document)
-    decision = form.decision if existing else require_form(document, form)
+    decision = form.decision if existing else require_form(document, form, snapshot)
     leniency = None
     if decision.action >= Action.SANDBOX:
         if existing:
@@ -97,6 +93,54 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
     awaited = _awaits(decision, outcome=Outcome.ERROR) if pending else ()
     response = validate(decision, leniency, form.profile)
     return Review(response, decision, pending, awaited, document)
+
+
+def _mutated(
+    request: AdmissionRequest, occasion: Occasion, form: Form, snapshot: Snapshot
+) -> Review:
+    """The answer of the mutating stage."""
+    if occasion.old is not None and form.decision.workload.gvk == "Pod":
+        # The spec of a pod cannot change any more once it exists.
+        form = structs.replace(form, document=occasion.document)
+    else:
+        form = _settled(form, occasion, snapshot)
+    decision = form.decision
+    pending = _awaits(decision) if request.gathering else ()
+    response = mutate(decision, request.document or occasion.document, form.document)
+    made = mark(decision, form.document)
+    if not pending or decision.action is Action.SANDBOX:  # nobody lets a pod out again
+        return Review(response, decision, pending, pending, made)
+    # Only what has to be written is waited for here.
+    awaited = _awaits(decision, Reason.PIN_PENDING)
+    if decision.workload.gvk == "Pod":
+        awaited += _awaits(decision, Reason.VERIFICATION_PENDING)
+    return Review(response, decision, pending, tuple(dict.fromkeys(awaited)), made)
+
+
+def _settled(form: Form, occasion: Occasion, snapshot: Snapshot) -> Form:
+    """The form that is its own form, as the validating stage will look at it.
+
+    What one step of enforcement changes, another takes into account: who servers run as in a
+    sandbox, or at which number a container stands.
+    """
+    for _ in range(MAX_ROUNDS):
+        document, workload = form.document, form.decision.workload
+        if document is occasion.document or document == occasion.document:
+            break
+        uses = detect(document)
+        decision = decide(workload, uses, evaluate(workload, uses, snapshot, occasion.now))
+        occasion = structs.replace(occasion, document=document)
+        form = enforce(occasion, decision, snapshot)
+    return form
+
+
+def _undoing(request: AdmissionRequest, snapshot: Snapshot) -> Response | None:
+    """The refusal of a request that would undo what was enforced before; None for any other."""
+    if (problem := objection(request, snapshot.facilities)) is not None:
+        return refuse(Reason.SANDBOX_PROTECTED, problem)
+    if (problem := weakening(request)) is not None:
+        return refuse(Reason.VERIFICATION_PROTECTED, problem)
+    return None
 
 
 def _reaches(request: AdmissionRequest) -> bool:
@@ -215,5 +259,5 @@ def _labels(value: object) -> Labels:
     return {
         key: label
         for key, label in _mapping(value).items()
-        if isinstance(label, str) and key not in (SANDBOX_LABEL, AWAITING)
+        if isinstance(label, str) and key not in (SANDBOX_LABEL, AWAITING, VERIFIED_LABEL)
     }

@@ -14,6 +14,7 @@ from weighmaster.cluster.store import KINDS, NAMESPACES, PolicyStore
 from weighmaster.core.enforce.confinement.network import SANDBOX_LABEL
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.evaluate.stored import read_metadata
+from weighmaster.core.installation import LOCAL, Installation
 from weighmaster.errors import PolicyError
 from weighmaster.manifests import Document, read_files
 
@@ -29,6 +30,7 @@ class FileStore:
         around: Iterable[Mapping[str, Any]] = (),
         *,
         isolating: bool = False,
+        installation: Installation = LOCAL,
     ) -> None:
         """Read them, and take namespaces and NetworkPolicies from ``around``.
 
@@ -36,7 +38,7 @@ class FileStore:
         makes them, nothing can run in a sandbox. Raises PolicyError for what cannot be used, which
         is stricter than a cluster's store: whoever has just written a file is there to mend it.
         """
-        self._store = PolicyStore()
+        self._store = PolicyStore(installation)
         sandboxes = SandboxStore()
         for given in around:
             _ = add_document(self._store, given) or add_to_cluster(sandboxes, given)

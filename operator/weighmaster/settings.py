@@ -5,6 +5,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from weighmaster.core.enforce.confinement.quantities import parse_quantity
 from weighmaster.core.installation import Installation
 from weighmaster.errors import SettingsError
 
@@ -50,6 +51,12 @@ class WebhookSettings(Struct, frozen=True, kw_only=True):
             )
         if self.installation.image is not None and not _BY_DIGEST.search(self.installation.image):
             raise SettingsError("image: must be given by digest, such as name@sha256:<64 hex>")
+        for name in ("verifier_cpu", "verifier_memory"):
+            quantity = parse_quantity(getattr(self.installation, name))
+            if quantity is None or quantity <= 0:
+                raise SettingsError(
+                    f"{name.replace('_', '-')}: must be a quantity, such as 500m or 256Mi"
+                )
         # Not "< 90", which is false for nan: that would serve policies of any age, and before any.
         if not 90 <= self.max_staleness <= MAX_STALENESS:
             raise SettingsError(

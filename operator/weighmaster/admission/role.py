@@ -47,7 +47,7 @@ async def run_webhook(settings: WebhookSettings) -> None:
     if settings.policies is not None:
         # Nobody will issue one later, as the controller does in a cluster.
         certificate.load()
-        store = FileStore([settings.policies])
+        store = FileStore([settings.policies], installation=settings.installation)
         async with kept_running(certificate.follow()):
             await _serve(_Service(settings, registry, certificate, store))
         return

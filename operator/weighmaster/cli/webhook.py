@@ -66,6 +66,18 @@ _File = click.Path(path_type=Path)
     "--image",
     help="Weighmaster's own image, by digest, for the containers that it adds to pods.",
 )
+@click.option(
+    "--verifier-cpu",
+    default=_INSTALLATION.verifier_cpu,
+    show_default=True,
+    help="CPU of the containers that verify weights: request and limit. Hashing uses all of it.",
+)
+@click.option(
+    "--verifier-memory",
+    default=_INSTALLATION.verifier_memory,
+    show_default=True,
+    help="Their memory: request and limit. They need the same for weights of any size.",
+)
 @click.option("--standalone", is_flag=True, help="Run without a cluster, by --policies.")
 @click.option("--policies", type=_File, help="Policy files or a folder of them (--standalone).")
 @click.option(
@@ -94,6 +106,8 @@ def webhook(
         namespace=options.pop("namespace"),
         controller=options.pop("controller_user"),
         image=options.pop("image"),
+        verifier_cpu=options.pop("verifier_cpu"),
+        verifier_memory=options.pop("verifier_memory"),
     )
     settings = WebhookSettings(
         certificate=tls_cert,

@@ -14,7 +14,9 @@ class Installation(Struct, frozen=True, kw_only=True):
     namespace: str = "weighmaster-system"
     controller: str = "system:serviceaccount:weighmaster-system:weighmaster-controller"
     image: str | None = None
+    verifier_cpu: str = "1"
+    verifier_memory: str = "256Mi"
 
 
-LOCAL = Installation()
-"""What it is taken for where there is no cluster to ask."""
+LOCAL = Installation(image=f"weighmaster.example/weighmaster@sha256:{'0' * 64}")
+"""What it is taken for where there is no cluster to ask; the image stands for the real one."""

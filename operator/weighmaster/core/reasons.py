@@ -10,6 +10,10 @@ class Reason(StrEnum):
     EXCEPTED = "Excepted"
     NAMED_ELSEWHERE = "NamedElsewhere"
 
+    FETCHED_ONLY = "FetchedOnly"
+    DECIDED_ON_PODS = "DecidedOnPods"
+    VERIFIED_BEFORE_START = "VerifiedBeforeStart"
+
     WEIGHTS_NOT_NAMED = "WeightsNotNamed"
     NOT_PINNED = "NotPinned"
     PIN_PENDING = "PinPending"
@@ -31,6 +35,12 @@ class Reason(StrEnum):
     PREDICATE_FALSE = "PredicateFalse"
     LICENSE_NOT_ALLOWED = "LicenseNotAllowed"
     LINEAGE_UNKNOWN = "LineageUnknown"
+    DOWNLOADED_BY_SERVER = "DownloadedByServer"
+    VERIFICATION_PENDING = "VerificationPending"
+    NOT_VERIFIABLE = "NotVerifiable"
+    VERIFICATION_INCOMPLETE = "VerificationIncomplete"
+    VERIFICATION_PROTECTED = "VerificationProtected"
+    CONTENT_REFUSED = "ContentRefused"
 
     EVIDENCE_NOT_AVAILABLE = "EvidenceNotAvailable"
     EVIDENCE_PENDING = "EvidencePending"
@@ -65,6 +75,17 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.EXCEPTED: "The rule does not hold, but a ModelException covers it.",
     Reason.NAMED_ELSEWHERE: (
         "Another object names the weights; that object, and the pods made from it, are checked."
+    ),
+    Reason.FETCHED_ONLY: (
+        "The container only fetches the weights. They are verified in the pods that serve them."
+    ),
+    Reason.DECIDED_ON_PODS: (
+        "The rule is about the bytes in pods, and only the pods show where these lie. They are"
+        " checked when they are created."
+    ),
+    Reason.VERIFIED_BEFORE_START: (
+        "The rule holds once the bytes are verified in the pod, before its server starts. Where the"
+        " policy's action is Audit or Warn nothing is verified, and the rule is skipped."
     ),
     Reason.WEIGHTS_NOT_NAMED: (
         "The manifest serves a model but does not say which. Name it by a literal value: a value"
@@ -142,6 +163,35 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.LINEAGE_UNKNOWN: (
         "The rule also asks for the models that this one was made from, and they are not all known."
         " Assert them in the ModelRecord."
+    ),
+    Reason.DOWNLOADED_BY_SERVER: (
+        "The server fetches the weights itself, so that there is nothing to verify before it"
+        " starts. Fetch them in an init container, or keep them on a volume, and give the server"
+        " their path."
+    ),
+    Reason.VERIFICATION_PENDING: (
+        "The bytes are to be verified before start, and what they must be is being found out."
+        " Workloads are let through meanwhile and their pods refused, so that they come up by"
+        " themselves; a pod that nobody makes again has to be created again."
+    ),
+    Reason.NOT_VERIFIABLE: (
+        "The bytes cannot be verified before start: nothing says what they must be, or something"
+        " could change them, or show the server others, after they were verified. The message says"
+        " what."
+    ),
+    Reason.VERIFICATION_INCOMPLETE: (
+        "The pod lacks a part of what verifies its weights before start, or something was changed"
+        " in it after Weighmaster. Look for another webhook that changes pods. A pod whose evidence"
+        " arrived while it was admitted has to be created again, which its owner does by itself."
+    ),
+    Reason.VERIFICATION_PROTECTED: (
+        "The update would take away from an existing pod what verifies its weights, or make them"
+        " writable. Delete the pod and create it anew instead."
+    ),
+    Reason.CONTENT_REFUSED: (
+        "An earlier pod has found other bytes on this volume than there should be. The ModelRecord"
+        " has the files. Mend them, then annotate the record as the message says; the next pod"
+        " verifies them again."
     ),
     Reason.EVIDENCE_NOT_AVAILABLE: (
         "The rule needs evidence that is not available. The policy's `onUnknown` decides."

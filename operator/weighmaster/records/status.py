@@ -34,12 +34,16 @@ class MadeWith(Struct, frozen=True):
 def status_patch(
     status: ModelRecordStatus, held: Held, made_with: MadeWith, now: datetime
 ) -> dict[str, Any]:
-    """The status as a merge patch: what it does not say any more is removed."""
+    """The status as a merge patch: what it does not say any more is removed.
+
+    What verification before start has found is not gathered, and left as it is.
+    """
     stored = held.stored.get("status") or {}
     before = {each.get("type"): each for each in stored.get("conditions") or ()}
     patch: dict[str, Any] = dict.fromkeys(stored)  # null, in a merge patch, removes
     made: dict[str, Any] = msgspec.to_builtins(status)
     patch |= {key: _without_none(value) for key, value in made.items()}
+    patch.pop("content", None)
     patch["conditions"] = [
         {
             **condition,

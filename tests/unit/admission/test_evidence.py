@@ -96,6 +96,32 @@ async def test_mutating_stage_waits_before_it_confines_what_may_be_found_good() 
     assert evidence.waited == [(REFERENCE,)]
 
 
+async def test_mutating_stage_waits_to_give_a_pod_its_verification() -> None:
+    """A pod gets it there or not at all; what makes pods only has to be told."""
+    placed = server("/models/m")
+    placed["spec"]["volumes"] = [{"name": "w", "emptyDir": {}}]
+    mount = {"name": "w", "mountPath": "/models"}
+    placed["spec"]["containers"][0]["volumeMounts"] = [mount]
+    command = ["hf", "download", "acme/m", f"--revision={COMMIT}", "--local-dir=/models/m"]
+    fetch = {"name": "f", "image": "python:3", "command": command, "volumeMounts": [mount]}
+    placed["spec"]["initContainers"] = [fetch]
+    template = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "m"}}
+    deployment = {**template, "spec": {"template": {"spec": placed["spec"]}}}
+    content = {"content": {"verify": "BeforeStart"}}
+    evidence = FakeEvidence()
+    await handler_of(store_with(content), evidence).answer("/mutate", body(deployment))
+    assert (evidence.asked, evidence.waited) == ([(REFERENCE,)], [])
+    store = store_with(content)
+    evidence = FakeEvidence(
+        lambda: store.put(REFERENCE, **GOOD, loadableDigest=f"sha256:{'b' * 64}")
+    )
+    made = json.loads(
+        patch_of((await handler_of(store, evidence).answer("/mutate", body(placed))).body)
+    )
+    assert evidence.waited == [(REFERENCE,)]
+    assert "/spec/initContainers/1" in [change["path"] for change in made]
+
+
 def patch_of(answer: bytes) -> bytes:
     return base64.b64decode(response_of(answer)["patch"])
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from weighmaster.core.detect import detect
+from weighmaster.core.detect.volumes import MAX_PLACES, UNTOLD
 from weighmaster.core.values import ModelUse, Place, Role
 
 COMMIT = "a" * 40
@@ -151,3 +152,13 @@ def test_python_code_that_loads_from_a_volume_has_a_place() -> None:
     code = "from vllm import LLM; LLM('/models/a')"
     server = vllm(mounts=[mount("v", "/models")], command=["python", "-c", code])
     assert places(pod([server], [CLAIM]), "pvc://models/a")[0].inside == "/a"
+
+
+def test_more_places_than_are_told_apart_are_said_to_be_elsewhere() -> None:
+    script = "hf download acme/m --local-dir /data"
+    init = fetch(script, mount("v", "/data"))
+    adapters = [f"a{n}=/data/lora-{n}" for n in range(MAX_PLACES + 10)]
+    server = vllm("--lora-modules", *adapters, mounts=[mount("v", "/data")])
+    found = places(pod([server], [EMPTY], [init]), "hf://acme/m", Role.ADAPTER)
+    assert len(found) == MAX_PLACES + 1
+    assert found[-1] == UNTOLD

@@ -27,6 +27,8 @@ from weighmaster.core.mounted import (
 )
 from weighmaster.core.verify.loadable import fingerprints, loadable_digest
 
+pytestmark = pytest.mark.timeout(300)  # two gigabytes take their time on a busy machine
+
 GIGABYTES = 2
 SHARDS = 4
 PROGRAM = Path(sys.executable).parent / COMMAND[0]

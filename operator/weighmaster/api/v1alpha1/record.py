@@ -242,6 +242,30 @@ class Failure(Schema, frozen=True, kw_only=True):
     message: Annotated[Text, Meta(description="The same for a person.")]
 
 
+class ContentOutcome(StrEnum):
+    """How a verification before start came out."""
+
+    VERIFIED = "Verified"
+    REFUSED = "Refused"
+
+
+class ContentResult(Schema, frozen=True, kw_only=True):
+    """What the last verification before start found in the pods of one namespace."""
+
+    namespace: Annotated[Label, Meta(description="Namespace of the pod.")]
+    outcome: Annotated[ContentOutcome, Meta(description="How it came out.")]
+    at: Annotated[Timestamp, Meta(description="When it ended.")]
+    pod: Annotated[str, Meta(max_length=253, description="Name of the pod.")]
+    reason: Annotated[ReasonCode | None, Meta(description="Why it was refused: a reason code.")] = (
+        None
+    )
+    message: Annotated[Text | None, Meta(description="The same for a person.")] = None
+    files: Annotated[
+        list[Annotated[str, Meta(max_length=1024)]],
+        Meta(max_length=8, description="The first files that it was refused for."),
+    ] = field(default_factory=list)
+
+
 class ModelRecordStatus(Status, frozen=True, kw_only=True):
     """Evidence about the reference, bounded in size: counts and digests, no file lists."""
 
@@ -317,6 +341,22 @@ class ModelRecordStatus(Status, frozen=True, kw_only=True):
             extra_json_schema={
                 "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": ["predicateType", "authority"],
+            },
+        ),
+    ] = field(default_factory=list)
+    content: Annotated[
+        list[ContentResult],
+        Meta(
+            max_length=32,
+            description=(
+                "What verification before start has found, the latest of each namespace. Of a"
+                " reference to a shared volume, `Refused` keeps further pods of the namespace out"
+                " until a pod verifies it or somebody sets the annotation"
+                " `weighmaster.dev/content-repaired-at` to a later time."
+            ),
+            extra_json_schema={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["namespace"],
             },
         ),
     ] = field(default_factory=list)

@@ -309,7 +309,43 @@ class Verify(StrEnum):
 class ContentRule(Schema, frozen=True, kw_only=True):
     """The very bytes the server will load are verified before it starts."""
 
-    verify: Annotated[Verify, Meta(description="When.")]
+    validations = (
+        Validation(
+            rule=(
+                "has(self.authorities)"
+                " ? !has(self.threshold) || self.threshold <= size(self.authorities)"
+                " : !has(self.threshold) || self.threshold == 1"
+            ),
+            message="threshold asks for more signatures than there are authorities",
+        ),
+    )
+
+    verify: Annotated[
+        Verify,
+        Meta(
+            description=(
+                "`BeforeStart`: by an init container that Weighmaster adds to the pod, and with the"
+                " volume read-only from then on. What the server fetches itself fails the rule."
+            )
+        ),
+    ]
+    authorities: Annotated[
+        list[Authority],
+        Meta(
+            max_length=16,
+            description=(
+                "Who must have signed weights that no hub vouches for, such as those on a volume,"
+                " with the signature beside them. Without any, such weights fail the rule."
+            ),
+        ),
+    ] = field(default_factory=list)
+    threshold: Annotated[
+        int, Meta(ge=1, le=16, description="How many authorities must have signed those.")
+    ] = 1
+    coverage: Annotated[
+        Coverage,
+        Meta(description="Which of their files must be signed, as in signature rules."),
+    ] = Coverage.ALL
 
 
 class ExpressionRule(Schema, frozen=True, kw_only=True):

@@ -46,7 +46,7 @@ def volumes(pod: Path, found: Volumes, sink: Sink) -> None:
             sink.add(reference, Role.BASE, path, Process(runtime="volume"), "model volume")
             source = "image" if "image" in volume else "csi"
             place = Place(volume=name, source=source, mount="", inside="/", root="/")
-            found.places[None, reference.canonical] = [place]
+            found.places[None, reference.canonical] = {place: None}
 
 
 def downloads(found: Volumes, sink: Sink, *, batch: bool) -> None:

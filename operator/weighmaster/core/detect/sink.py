@@ -1,6 +1,6 @@
 """Collecting model uses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from msgspec import structs
 
@@ -44,7 +44,7 @@ class Sink:
         self._named.add(key[:2])
         self.uses.append(use)
 
-    def place(self, start: int, places: Mapping[tuple[str | None, str], Sequence[Place]]) -> None:
+    def place(self, start: int, places: Mapping[tuple[str | None, str], Iterable[Place]]) -> None:
         """Say where the uses from ``start`` on are found, by container and reference."""
         if not places:
             return

@@ -12,6 +12,12 @@ STORED = "volume that holds the downloaded copy"
 """Reason of a use whose reference is only the place where a download is kept."""
 
 
+MAX_PLACES = 32
+"""Places of one reference in one container that are told apart."""
+
+UNTOLD = Place(volume="", source="", mount="", inside="/", root="/")
+"""Stands for all further places: a volume that no pod has."""
+
 MAX_PATH = 4096
 """Characters of a path; Linux takes no more."""
 
@@ -59,7 +65,7 @@ class Volumes:
         """By canonical reference, the field of the download that names it, as paths resolved."""
         self.stores: list[ModelReference] = []
         """Volumes that outlive the pod, behind paths that resolved to a download."""
-        self.places: dict[tuple[str | None, str], list[Place]] = {}
+        self.places: dict[tuple[str | None, str], dict[Place, None]] = {}
         """By container and canonical reference, where paths were resolved to."""
 
     def locate(self, container: Container, path: str) -> Location | None:
@@ -112,6 +118,9 @@ class Volumes:
         download: Download | None = None,
     ) -> None:
         """Remember where a container finds a reference."""
+        noted = self.places.setdefault((container.name, reference.canonical), {})
+        if UNTOLD in noted:
+            return
         root = location.inside
         fetchers: tuple[str, ...] = ()
         if download is not None and download.place is not None:
@@ -128,9 +137,7 @@ class Volumes:
             store=store.canonical if store is not None and store.known else "",
             fetchers=fetchers,
         )
-        noted = self.places.setdefault((container.name, reference.canonical), [])
-        if place not in noted:
-            noted.append(place)
+        noted[place if len(noted) < MAX_PLACES else UNTOLD] = None
 
     def _fetched(
         self, container: Container, path: str, location: Location | None

@@ -7,7 +7,9 @@ is left as it is. So the mutating stage patches an object into its form, and the
 which sees what every other webhook has made of it, refuses one whose form is another than this.
 """
 
-from msgspec import Struct
+from collections.abc import Mapping
+
+from msgspec import Struct, structs
 
 from weighmaster.core.decide import Decision, decide
 from weighmaster.core.enforce.guard import spell
@@ -16,11 +18,12 @@ from weighmaster.core.enforce.pinning import pin
 from weighmaster.core.enforce.pinning.marks import AWAITING
 from weighmaster.core.enforce.pinning.owners import is_fixed
 from weighmaster.core.enforce.sandbox import Objection, objecting, sandbox
+from weighmaster.core.enforce.verification import verification
 from weighmaster.core.evaluate import Finding
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.patch import difference
 from weighmaster.core.reasons import Reason
-from weighmaster.core.values import Action
+from weighmaster.core.values import Action, Outcome
 
 __all__ = ["AWAITING", "Document", "Form", "Occasion", "enforce", "is_fixed"]
 
@@ -42,21 +45,24 @@ class Form(Struct, frozen=True):
 def enforce(occasion: Occasion, decision: Decision, snapshot: Snapshot) -> Form:
     """The form of an object under a decision."""
     pinned = pin(occasion, decision, snapshot)
-    document, decision = pinned.document, pinned.decision
+    verified = verification(pinned.document, pinned.decision, snapshot)
+    decision = _without(pinned.decision, verified.objections, snapshot)
     if decision.action is not Action.SANDBOX:
-        return Form(document, decision)
-    made = sandbox(document, decision, snapshot)
+        return Form(verified.document, decision)
+    made = sandbox(verified.document, decision, snapshot)
     findings = objecting(decision, made.objections)
     return Form(made.document, _with(decision, findings), made.profile)
 
 
-def require_form(document: Document, form: Form) -> Decision:
+def require_form(document: Document, form: Form, snapshot: Snapshot) -> Decision:
     """The decision on an object that nobody will patch any more: it denies one without its form."""
     lacking = [spell(change) for change in difference(document, form.document)]
-    if not lacking or form.decision.action is not Action.SANDBOX:
+    if not lacking or form.decision.action is Action.DENY:
         return form.decision
     fields = "; ".join(lacking[:MAX_FIELDS])
     more = f"; and {len(lacking) - MAX_FIELDS} more" if len(lacking) > MAX_FIELDS else ""
+    if form.decision.action is not Action.SANDBOX:
+        return _unverified(form.decision, f"{fields}{more}", snapshot)
     message = (
         f'the pod is not confined as the SandboxProfile "{form.profile}" wants it: {fields}{more};'
         " look for another webhook that changes pods"
@@ -69,3 +75,48 @@ def _with(decision: Decision, findings: list[Finding]) -> Decision:
     if not findings:
         return decision
     return decide(decision.workload, decision.uses, (*decision.findings, *findings))
+
+
+def _unverified(decision: Decision, lacking: str, snapshot: Snapshot) -> Decision:
+    """The decision on a pod in which something else stands where its bytes are verified."""
+    message = (
+        f"would not be verified before start as it has to be: {lacking}; look for another webhook"
+        " that changes pods, or create the pod again if its evidence has only just arrived"
+    )
+    demanding = [n for n, finding in enumerate(decision.findings) if finding.demand is not None]
+    return _failing(
+        decision, dict.fromkeys(demanding, message), Reason.VERIFICATION_INCOMPLETE, snapshot
+    )
+
+
+def _without(decision: Decision, objections: Mapping[int, str], snapshot: Snapshot) -> Decision:
+    """The decision once it is known which findings do not hold, since nothing can verify them."""
+    messages = {
+        number: f"cannot be verified before start: {why}" for number, why in objections.items()
+    }
+    return _failing(decision, messages, Reason.NOT_VERIFIABLE, snapshot)
+
+
+def _failing(
+    decision: Decision, messages: Mapping[int, str], reason: Reason, snapshot: Snapshot
+) -> Decision:
+    """The decision with some of its findings, by number, made failures by their policies."""
+    if not messages:
+        return decision
+    actions = {
+        policy.key: policy.action for policy, _ in snapshot.applicable(decision.workload.namespace)
+    }
+    findings = [
+        finding
+        if number not in messages
+        else structs.replace(
+            finding,
+            outcome=Outcome.FAIL,
+            reason=reason,
+            message=messages[number],
+            action=actions.get(finding.policy, Action.DENY),
+            demand=None,
+        )
+        for number, finding in enumerate(decision.findings)
+    ]
+    return decide(decision.workload, decision.uses, findings)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from weighmaster.core.evaluate.demands import Demand
 from weighmaster.core.evaluate.policies import Policy, PolicyKey
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.evaluate.subject import Subject, Workload
@@ -18,7 +19,8 @@ class Finding(Struct, frozen=True):
 
     ``action`` is what the finding by itself asks for: the policy's action for a failure, its
     ``onUnknown`` for an error, Allow otherwise. ``awaits`` is the reference whose evidence an error
-    waits for. ``rewrite`` says that the rule asks for the reference to be pinned by rewriting.
+    waits for, ``demand`` what has to be verified before start for a pass to be one. ``rewrite``
+    says that the rule asks for the reference to be pinned by rewriting.
     """
 
     policy: PolicyKey
@@ -30,6 +32,7 @@ class Finding(Struct, frozen=True):
     action: Action
     awaits: str | None = None
     rewrite: bool = False
+    demand: Demand | None = None
 
 
 MAX_COST = 500_000
@@ -94,16 +97,26 @@ def _evaluate(
 
 def _judge(policy: Policy, rule: str, verdict: Verdict, subject: Subject, now: datetime) -> Finding:
     outcome, reason, message = verdict.outcome, verdict.reason, verdict.message
-    action = Action.ALLOW
-    if outcome is Outcome.FAIL or outcome is Outcome.ERROR:
+    action, demand = Action.ALLOW, verdict.demand
+    if outcome is Outcome.FAIL or outcome is Outcome.ERROR or demand is not None:
         approval = subject.snapshot.exception_for(policy.key, rule, subject, now)
         if approval is not None:
-            outcome, reason = Outcome.SKIP, Reason.EXCEPTED
+            outcome, reason, demand = Outcome.SKIP, Reason.EXCEPTED, None
             message = f'{message}; excepted by "{approval.name}"'
-        else:
+        elif demand is None:
             action = policy.action if outcome is Outcome.FAIL else policy.on_unknown
+        elif policy.action < Action.SANDBOX:
+            outcome, demand = Outcome.SKIP, None
+            message = f"would be verified in its pod, if the action were not {policy.action.label}"
     return Finding(
-        *(policy.key, rule, subject.use, outcome, reason, message, action),
+        policy=policy.key,
+        rule=rule,
+        use=subject.use,
+        outcome=outcome,
+        reason=reason,
+        message=message,
+        action=action,
         awaits=verdict.awaits,
         rewrite=verdict.rewrite,
+        demand=demand,
     )

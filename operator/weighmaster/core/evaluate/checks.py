@@ -6,8 +6,10 @@ what to do, without naming the policy or the reference: ``respond`` puts those i
 
 from weighmaster.api.v1alpha1 import rules
 from weighmaster.core.evaluate.attestation_check import attestation_check
+from weighmaster.core.evaluate.content_checks import content_check, signed_in_place
 from weighmaster.core.evaluate.evidence_checks import (
     content_format,
+    fetchable,
     license_check,
     signature_check,
 )
@@ -45,9 +47,11 @@ def compile_rule(rule: rules.Rule) -> Check:
     if rule.format:
         return _format(rule.format)
     if rule.signature:
-        return signature_check(rule.signature)
+        return _signature(rule.signature)
     if rule.license:
         return license_check(rule.license)
+    if rule.content:
+        return content_check(rule.content)
     if rule.attestation:
         return _attestation(rule.name, rule.attestation)
     return _needs_evidence(members[0])
@@ -56,6 +60,17 @@ def compile_rule(rule: rules.Rule) -> Check:
 def _needs_evidence(member: str) -> Check:
     verdict = error(Reason.EVIDENCE_NOT_AVAILABLE, f"{member}: {_EVIDENCE}")
     return lambda _: verdict
+
+
+def _signature(rule: rules.SignatureRule) -> Check:
+    by_evidence = signature_check(rule)
+
+    def check(subject: Subject) -> Verdict:
+        if fetchable(subject):
+            return by_evidence(subject)
+        return signed_in_place(rule, subject) or by_evidence(subject)
+
+    return check
 
 
 def _reference(rule: rules.ReferenceRule) -> Check:

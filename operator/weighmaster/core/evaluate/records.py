@@ -16,6 +16,8 @@ from weighmaster.api.v1alpha1.record import (
     AttestationResult,
     AuthorityResult,
     Basis,
+    ContentOutcome,
+    ContentResult,
     EvidenceState,
     ModelRecordSpec,
     ModelRecordStatus,
@@ -42,6 +44,9 @@ LAST_USED = "weighmaster.dev/last-used"
 OMITTED = "AuthoritiesOmitted"
 """Reason code of a record that does not hold all that policies and publishers ask for."""
 
+CONTENT_REPAIRED_AT = "weighmaster.dev/content-repaired-at"
+"""Annotation with a time (RFC 3339); what was refused before it is taken to have been mended."""
+
 PROPOSED = "Proposed"
 """Reason code of a record whose content was only proposed to its repository."""
 
@@ -67,7 +72,7 @@ class Record(Struct, frozen=True):
     the hub serves it under another name. ``attestations`` are known by the type of their predicate
     and the authority. ``last_used`` is a day such as ``2026-11-24``, empty if
     none is noted; ``managed`` says that Weighmaster made it; ``outdated`` that people have changed
-    what they supply since.
+    what they supply since. ``repaired_at`` is when somebody said that its content was mended.
     """
 
     name: str
@@ -80,6 +85,15 @@ class Record(Struct, frozen=True):
     attestations: Mapping[tuple[str, str], AttestationResult] = {}
     problem: str | None = None
     renamed: str | None = None
+    repaired_at: datetime | None = None
+
+    def refused(self, namespace: str) -> ContentResult | None:
+        """The last verification before start in a namespace, if it refused what still counts."""
+        for result in self.status.content:
+            if result.namespace == namespace and result.outcome is ContentOutcome.REFUSED:
+                mended = self.repaired_at is not None and result.at <= self.repaired_at
+                return None if mended else result
+        return None
 
     @property
     def standing(self) -> Standing:
@@ -177,7 +191,17 @@ def read_record(stored: Mapping[str, Any]) -> Record:
         },
         problem=problem,
         renamed=_renamed(reference, status.resolved),
+        repaired_at=_time(metadata.annotations.get(CONTENT_REPAIRED_AT, "")),
     )
+
+
+def _time(text: str) -> datetime | None:
+    """A time as people write it; None for anything else, and for one without a time zone."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def _key_of(reference: ModelReference, spec: ModelRecordSpec) -> str:

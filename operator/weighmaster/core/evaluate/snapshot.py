@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
+from weighmaster.api.v1alpha1.authority import Identity
 from weighmaster.api.v1alpha1.jurisdictions import Code
 from weighmaster.api.v1alpha1.publisher import ModelPublisherSpec
 from weighmaster.core.evaluate.exceptions import Approval
@@ -31,6 +32,7 @@ class Publisher(Struct, frozen=True):
     jurisdiction: Code | None = None
     references: tuple[str, ...] = ()
     authorities: tuple[str, ...] = ()
+    identities: tuple[Identity, ...] = ()
     problem: str | None = None
 
     def __hash__(self) -> int:
@@ -52,6 +54,7 @@ def read_publisher(stored: Mapping[str, Any]) -> Publisher:
         jurisdiction=spec.jurisdiction,
         references=tuple(spec.references),
         authorities=tuple(authority_id(identity) for identity in spec.identities),
+        identities=tuple(spec.identities),
     )
 
 

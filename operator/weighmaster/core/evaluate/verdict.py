@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
+from weighmaster.core.evaluate.demands import Demand
 from weighmaster.core.evaluate.subject import Subject
 from weighmaster.core.reasons import Reason
 from weighmaster.core.values import Outcome
@@ -13,7 +14,8 @@ class Verdict(Struct, frozen=True):
     """Result of one check. The message says what was found and what to do, and nothing else.
 
     ``awaits`` is the reference whose evidence is on its way, or can be, and may change it;
-    ``rewrite`` says that the rule asks for the reference to be written in a form that cannot move.
+    ``rewrite`` says that the rule asks for the reference to be written in a form that cannot move;
+    ``demand`` is what has to be verified before start for a pass to be one.
     """
 
     outcome: Outcome
@@ -21,6 +23,7 @@ class Verdict(Struct, frozen=True):
     message: str
     awaits: str | None = None
     rewrite: bool = False
+    demand: Demand | None = None
 
 
 Check = Callable[[Subject], Verdict]
@@ -29,6 +32,11 @@ PASS = Verdict(Outcome.PASS, Reason.SATISFIED, "holds")
 NAMED_ELSEWHERE = Verdict(
     Outcome.SKIP, Reason.NAMED_ELSEWHERE, "is named by another object, which is checked itself"
 )
+
+
+def skip(reason: Reason, message: str) -> Verdict:
+    """The rule is not about this use."""
+    return Verdict(Outcome.SKIP, reason, message)
 
 
 def fail(reason: Reason, message: str) -> Verdict:

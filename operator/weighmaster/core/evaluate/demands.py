@@ -1,0 +1,20 @@
+"""Demands: what has to be verified before start, for a rule to hold for a model use."""
+
+from msgspec import Struct
+
+from weighmaster.core.mounted import Signatures
+
+
+class Demand(Struct, frozen=True, kw_only=True):
+    """What the bytes at every place of a use must be.
+
+    ``digest`` and ``fingerprints`` are those of the reference's files that may be loaded, as its
+    evidence has them; ``signatures`` says who must have signed. Where a model of a hub has to lie
+    at the same place, that it does is as good as ``signatures`` (and with neither, the only way);
+    ``judged`` says that the same rule must hold for that model.
+    """
+
+    digest: str = ""
+    fingerprints: str = ""
+    signatures: Signatures | None = None
+    judged: bool = False
