@@ -335,9 +335,13 @@ def test_label_stays_whichever_way_it_is_taken(
             kept = get(control_plane, "pod", "phi", "-n", namespace)["metadata"]["labels"]
             assert kept[SANDBOX_LABEL] == namespace
             assert code != 0 or way == ("--subresource=resize",), (way, said)
-    phase = json.dumps({"status": {"phase": "Running"}, "metadata": {"annotations": {"a": "b"}}})
-    patch = ("patch", "pod", "phi", "-n", namespace, "--type=merge", "-p", phase)
-    assert try_to(control_plane, *patch, "--subresource=status")[0] == 0
+    patch = ("patch", "pod", "phi", "-n", namespace, "--type=merge", "--subresource=status", "-p")
+    plugged = {"metadata": {"annotations": {"k8s.v1.cni.cncf.io/networks": "rdma"}}}
+    code, said = try_to(control_plane, *MALLORY, *patch, json.dumps(plugged))
+    assert code != 0
+    assert "gives the pod a network outside NetworkPolicies" in said
+    phase = {"status": {"phase": "Running"}, "metadata": {"annotations": {"a": "b"}}}
+    assert try_to(control_plane, *patch, json.dumps(phase))[0] == 0
     code, said = try_to(
         *(control_plane, *CONTROLLER, "patch", "pod", "phi", "-n", namespace),
         *("--type=merge", "-p", off),

@@ -70,12 +70,12 @@ INTERCEPTED = (
 _SANDBOXED = {"matchExpressions": [{"key": SANDBOX_LABEL, "operator": "Exists"}]}
 """Selects objects that have the label of a sandbox, or had it before they were changed."""
 
-_LABELS_CHANGE = (
-    "request.subResource != 'status' ||"
-    " (has(object.metadata.labels) ? object.metadata.labels : {})"
-    " != (has(oldObject.metadata.labels) ? oldObject.metadata.labels : {})"
+_METADATA_CHANGES = "request.subResource != 'status' || " + " || ".join(
+    f"(has(object.metadata.{part}) ? object.metadata.{part} : {{}})"
+    f" != (has(oldObject.metadata.{part}) ? oldObject.metadata.{part} : {{}})"
+    for part in ("labels", "annotations")
 )
-"""Kubelets write the status of every pod all the time; only labels matter in it (CEL)."""
+"""Kubelets write the status of every pod all the time; but metadata can be written by it (CEL)."""
 
 _TRAFFIC = (
     f"(object == null ? oldObject : object).metadata.name.startsWith('{NAME_PREFIX}')"
@@ -101,7 +101,7 @@ def guards() -> dict[str, Json]:
         "sandboxes": {
             "rules": [_rule("", ("pods/resize", "pods/status"), "UPDATE")],
             "objectSelector": _SANDBOXED,
-            "matchConditions": [{"name": "labels-change", "expression": _LABELS_CHANGE}],
+            "matchConditions": [{"name": "metadata-changes", "expression": _METADATA_CHANGES}],
         },
         "networkpolicies": {
             "rules": [
