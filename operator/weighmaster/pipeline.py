@@ -82,7 +82,7 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
     if not final:
         return _mutated(request, occasion, form, snapshot)
     pending = _awaits(form.decision) if request.gathering else ()
-    existing = old is not None and detect(old) == uses and _pod_images(old) == _pod_images(document)
+    existing = _existed(occasion, uses)
     decision = form.decision if existing else require_form(document, form, snapshot)
     leniency = None
     if decision.action >= Action.SANDBOX:
@@ -101,7 +101,10 @@ def _mutated(
     """The answer of the mutating stage."""
     if occasion.old is not None and form.decision.workload.gvk == "Pod":
         # The spec of a pod cannot change any more once it exists.
-        form = structs.replace(form, document=occasion.document)
+        decision = form.decision
+        if not _existed(occasion, decision.uses):
+            decision = require_form(occasion.document, form, snapshot)
+        form = structs.replace(form, document=occasion.document, decision=decision)
     else:
         form = _settled(form, occasion, snapshot)
     decision = form.decision
@@ -115,6 +118,16 @@ def _mutated(
     if decision.workload.gvk == "Pod":
         awaited += _awaits(decision, Reason.VERIFICATION_PENDING)
     return Review(response, decision, pending, tuple(dict.fromkeys(awaited)), made)
+
+
+def _existed(occasion: Occasion, uses: tuple[ModelUse, ...]) -> bool:
+    """Whether an update leaves all model uses as they were."""
+    old = occasion.old
+    return (
+        old is not None
+        and detect(old) == uses
+        and _pod_images(old) == _pod_images(occasion.document)
+    )
 
 
 def _settled(form: Form, occasion: Occasion, snapshot: Snapshot) -> Form:
