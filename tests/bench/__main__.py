@@ -142,7 +142,7 @@ def measure(kind: str, folder: Path, path: str, workloads: int = 1) -> list[Resu
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
-            port = int(server.stdout.readline())
+            port = int(server.stdout.readline().split()[0])
             bodies = [review_body(f"assistant-{number}") for number in range(workloads)]
             results = []
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

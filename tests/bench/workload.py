@@ -6,7 +6,11 @@ from typing import Any
 
 import yaml
 
+from weighmaster.core.evaluate.records import new_record
+
 REVIEW_BYTES = 8 * 1024
+MODEL = "mistralai/Mistral-7B-Instruct-v0.3"
+COMMIT = "e0bc86c23ce5aae1db576c8cca6f06f1f73af2db"
 
 Json = dict[str, Any]
 
@@ -26,8 +30,8 @@ def deployment() -> Json:
         "name": "server",
         "image": "registry.bank.example/vllm/vllm-openai:v0.11.0",
         "args": [
-            "--model=mistralai/Mistral-7B-Instruct-v0.3",
-            "--revision=e0bc86c23ce5aae1db576c8cca6f06f1f73af2db",
+            f"--model={MODEL}",
+            f"--revision={COMMIT}",
             "--served-model-name=assistant",
             "--max-model-len=16384",
             "--gpu-memory-utilization=0.92",
@@ -114,7 +118,7 @@ def review_body(name: str = "assistant", size: int = REVIEW_BYTES) -> bytes:
 
 
 def write_policies(folder: Path) -> None:
-    """Twenty cluster policies, all of which match the review, and the publisher they ask for."""
+    """Twenty cluster policies, all of which match the review, and what they ask for."""
     publisher = {
         "apiVersion": "weighmaster.dev/v1alpha1",
         "kind": "ModelPublisher",
@@ -152,5 +156,7 @@ def write_policies(folder: Path) -> None:
         }
         for number in range(20)
     ]
-    text = yaml.safe_dump_all([publisher, namespace, *policies])
+    reference = f"hf://{MODEL}@{COMMIT}"
+    record = new_record(reference) | {"status": {"state": "Resolved", "resolved": reference}}
+    text = yaml.safe_dump_all([publisher, namespace, record, *policies])
     (folder / "policies.yaml").write_text(text)

@@ -14,6 +14,9 @@ import pytest
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.errors import KubectlError
 from tests.controlplane.polling import eventually
+from weighmaster.admission.wire import encode
+from weighmaster.core.reasons import Reason
+from weighmaster.core.respond import refuse
 
 pytestmark = [pytest.mark.e2e, pytest.mark.network]
 
@@ -165,3 +168,30 @@ def test_a_webhook_that_is_gone_fails_closed(
     webhook.close()
     with pytest.raises(KubectlError, match="failed calling webhook"):
         control_plane.apply(config_map(namespace, "late"))
+
+
+def test_clients_try_again_by_themselves_when_a_webhook_is_overloaded(
+    control_plane: ControlPlane, namespace: str, webhook: Webhook
+) -> None:
+    """What ours says then makes the API server say 429 with Retry-After, which client-go obeys."""
+    overloaded = refuse(Reason.OVERLOADED, "too much", 429)
+    asked: list[str] = []
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        asked.append(request["name"])
+        if request["name"] == "probe":
+            return {"allowed": False, "status": {"message": "asked"}}
+        if asked.count("patient") < 3:
+            response: dict[str, Any] = json.loads(encode("", overloaded))["response"]
+            del response["uid"]
+            return response
+        return {"allowed": True}
+
+    def is_asked() -> bool:
+        probe = ("create", "configmap", "probe", "--namespace", namespace, "--dry-run=server")
+        return control_plane.kubectl(*probe, check=False).returncode != 0
+
+    webhook.answer = answer
+    assert eventually(is_asked)
+    control_plane.apply(config_map(namespace, "patient"))
+    assert asked.count("patient") == 3

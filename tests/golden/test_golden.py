@@ -175,6 +175,7 @@ def test_there_are_at_least_120_cases_with_names_of_their_own() -> None:
 def test_every_reason_that_a_policy_can_give_has_a_case() -> None:
     edge = {
         Reason.NOT_READY,
+        Reason.OVERLOADED,
         Reason.REQUEST_TOO_LARGE,
         Reason.INTERNAL_ERROR,
         Reason.SATISFIED,

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import structlog
 from msgspec import Struct
 
+from weighmaster.admission.gate import PATIENCE, Gate
 from weighmaster.admission.wire import decode, encode, find_uid
 from weighmaster.core.evaluate.records import Record, record_key
 from weighmaster.core.evaluate.snapshot import Snapshot
@@ -24,6 +25,9 @@ STAGES = {"/mutate": Stage.MUTATE, "/validate": Stage.VALIDATE}
 """The paths that are answered by policy; any other is refused."""
 
 _REASONS = {400: Reason.MALFORMED_REQUEST, 413: Reason.REQUEST_TOO_LARGE}
+
+OVERLOAD_TOLD_EVERY = 1.0
+"""Seconds between log lines about requests that were turned away."""
 
 MAX_KINDS = 512
 """Kinds that metrics tell apart; further ones are counted together."""
@@ -81,14 +85,18 @@ class AdmissionHandler:
         self._clock = clock
         self._evidence = evidence
         self._kinds: set[str] = set()
+        self._gate = Gate()
+        self._shed = 0
+        self._shed_told = float("-inf")
 
-    async def answer(self, path: str, body: bytes) -> Answer:
+    async def answer(self, path: str, body: bytes, patience: float = PATIENCE) -> Answer:
         """The answer to a request; evidence that is missing is asked for, and waited for a little.
 
-        Never raises: a failure of ours is a refusal.
+        Never raises: a failure of ours is a refusal. So is a queue in which the request would wait
+        for longer than ``patience`` (seconds).
         """
         started = time.perf_counter()
-        judged = self._judge(path, body)
+        judged = await self._in_turn(path, body, patience)
         if self._evidence is not None and not judged.dry_run:
             try:
                 judged = await self._with_evidence(self._evidence, judged, path, body)
@@ -104,13 +112,25 @@ class AdmissionHandler:
             evidence.ask(judged.answer.pending)
             awaited = judged.answer.awaited
             if awaited and await evidence.settled(awaited):
-                judged = self._judge(path, body)
+                judged = await self._in_turn(path, body, None)
                 if judged.answer.pending:
                     # A pinned reference is another one, which nobody has asked for yet.
                     evidence.ask(judged.answer.pending)
         if judged.records:
             evidence.used(judged.records, self._clock().date().isoformat())
         return judged
+
+    async def _in_turn(self, path: str, body: bytes, patience: float | None) -> _Judged:
+        """The judgement, when it is the request's turn; a refusal where that would be too late."""
+        if not await self._gate.enter(patience):
+            refusal = refuse(
+                Reason.OVERLOADED, "there are more requests than can be answered in time", 429
+            )
+            return _Judged(find_uid(body), STAGES.get(path, "unknown"), Review(refusal))
+        try:
+            return self._judge(path, body)
+        finally:
+            self._gate.leave()
 
     def handle(self, path: str, body: bytes) -> Answer:
         """The answer to a request by what is known now. Never raises."""
@@ -163,9 +183,21 @@ class AdmissionHandler:
 
     def _refuse(self, uid: str, stage: str, response: Response) -> Answer:
         """A refusal as a 200, which counts whatever the ``failurePolicy``, if its uid is known."""
-        self._metrics.answered(stage, "", Action.DENY.label, response.reasons)
-        _log.warning("refused", uid=uid, stage=stage, reasons=response.reasons, code=response.code)
-        return Answer(200 if uid else response.code, encode(uid, response))
+        reasons, code = response.reasons, response.code
+        self._metrics.answered(stage, "", Action.DENY.label, reasons)
+        if Reason.OVERLOADED in reasons:
+            self._tell_of_overload()
+        else:
+            _log.warning("refused", uid=uid, stage=stage, reasons=reasons, code=code)
+        return Answer(200 if uid else code, encode(uid, response))
+
+    def _tell_of_overload(self) -> None:
+        """Log that requests were turned away, now and then: each line is work, too."""
+        self._shed += 1
+        now = time.monotonic()
+        if now - self._shed_told > OVERLOAD_TOLD_EVERY:
+            _log.warning("overloaded", refused=self._shed)
+            self._shed, self._shed_told = 0, now
 
     def _record(self, uid: str, stage: str, answer: Review, *, dry_run: bool) -> None:
         decision, response = answer.decision, answer.response

@@ -2,12 +2,17 @@
 
 import asyncio
 import logging
+import re
 import ssl
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import structlog
 from aiohttp import web
 
+from weighmaster.admission.connections import Connections
+from weighmaster.admission.gate import PATIENCE
 from weighmaster.admission.handler import STAGES, AdmissionHandler, Answer
 from weighmaster.admission.wire import MAX_BODY
 from weighmaster.errors import SettingsError
@@ -22,10 +27,24 @@ DRAIN_TIMEOUT = 10.0
 KEEPALIVE_TIMEOUT = 120.0
 """Seconds; longer than the API server's own 90, so that it is never the server that hangs up."""
 
+HANDSHAKE_TIMEOUT = 5.0
+"""Seconds in which a connection must be encrypted."""
+
+SWEEP_EVERY = 1.0
+"""Seconds between looks for connections on which nothing was asked."""
+
+MAX_HELD = 64 * 1024 * 1024
+"""Bytes of request bodies that are held at a time; most are some kilobytes."""
+
+SHARE = 0.3
+"""Part of the API server's timeout that a request may wait for its turn; it may have to wait for
+evidence, too, and others are judged meanwhile."""
+
 LINGERING_TIME = 1.0
 """Seconds for which the rest of a refused body is read, so that its sender gets to the answer."""
 
 _DISCARD_LIMIT = 4 * MAX_BODY
+_SECONDS = re.compile(r"(\d{1,4})s")
 
 _log = structlog.get_logger()
 
@@ -52,8 +71,12 @@ class AdmissionServer:
         self._context = context
         self._host = host
         self._port = port
-        self._runner: web.ServerRunner | None = None
+        self._server: _Server | None = None
+        self._listener: asyncio.Server | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        self._connections = Connections()
         self._in_flight = 0
+        self._held = 0
         self._dismissing = False
         self._stopping = False
         self._drained = asyncio.Event()
@@ -61,8 +84,9 @@ class AdmissionServer:
     async def start(self) -> int:
         """Listen; returns the port, which matters when it was given as 0."""
         # A compressed body stays as it is and is refused: what it would grow to has no bound.
-        server = web.Server(
+        self._server = _Server(
             self._respond,
+            self._connections,
             access_log=None,
             auto_decompress=False,
             debug=False,
@@ -70,19 +94,19 @@ class AdmissionServer:
             logger=_http_log,
             keepalive_timeout=KEEPALIVE_TIMEOUT,
         )
-        self._runner = web.ServerRunner(
-            server, handle_signals=False, shutdown_timeout=DRAIN_TIMEOUT
-        )
-        await self._runner.setup()
-        site = web.TCPSite(
-            self._runner, self._host, self._port, ssl_context=self._context, backlog=1024
-        )
         try:
-            await site.start()
+            self._listener = await asyncio.get_running_loop().create_server(
+                self._server,
+                self._host,
+                self._port,
+                ssl=self._context,
+                backlog=1024,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+            )
         except OSError as error:
-            await self.stop()
             raise SettingsError(cannot_listen("port", self._host, self._port, error)) from None
-        self._port = self._runner.addresses[0][1]
+        self._sweeper = asyncio.create_task(self._sweep())
+        self._port = int(self._listener.sockets[0].getsockname()[1])
         _log.info("serving", host=self._host, port=self._port, paths=list(STAGES))
         return self._port
 
@@ -96,30 +120,48 @@ class AdmissionServer:
         They are waited for here: once aiohttp shuts down it reads nothing any more, and a request
         of which a part is still on its way would be lost.
         """
-        if self._runner is None:
+        if self._server is None or self._listener is None or self._sweeper is None:
             return
         self._stopping = self._dismissing = True
-        for site in list(self._runner.sites):
-            await site.stop()
+        self._sweeper.cancel()
+        self._listener.close()
+        await asyncio.sleep(0)  # so that requests that have arrived are under way
         if self._in_flight:
             with suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_TIMEOUT):
                     await self._drained.wait()
-        await self._runner.cleanup()
-        self._runner = None
+        self._server.pre_shutdown()
+        await self._server.shutdown(DRAIN_TIMEOUT)
+        self._server = self._listener = self._sweeper = None
+
+    async def _sweep(self) -> None:
+        """Close connections on which nothing has been asked."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            self._connections.close_silent()
 
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method != "POST":
             return web.Response(status=405, text="POST an AdmissionReview\n")
+        size = min(request.content_length or MAX_BODY, MAX_BODY)
+        if self._held + size > MAX_HELD:
+            response = web.Response(status=429, text="too many bytes of requests are under way\n")
+            response.force_close()
+            return response
+        connection = request.protocol
+        self._connections.busy(connection)
         self._in_flight += 1
+        self._held += size
         try:
             body = await _read(request)
             if body is None:
                 answer = Answer(408, b"")
             else:
-                answer = await self._handler.answer(request.path, body)
+                answer = await self._handler.answer(request.path, body, _patience(request))
         finally:
+            self._held -= size
             self._in_flight -= 1
+            self._connections.idle(connection)
             if self._stopping and not self._in_flight:
                 self._drained.set()
         response = web.Response(
@@ -128,6 +170,40 @@ class AdmissionServer:
         if self._dismissing:
             response.force_close()
         return response
+
+
+class _Server(web.Server):
+    """aiohttp's server, which tells of its connections."""
+
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        connections: Connections,
+        **options: Any,
+    ) -> None:
+        super().__init__(handler, **options)
+        self._told = connections
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Take a connection."""
+        super().connection_made(handler, transport)
+        self._told.opened(handler)
+
+    def connection_lost(
+        self, handler: web.RequestHandler, exc: BaseException | None = None
+    ) -> None:
+        """Forget a connection."""
+        self._told.closed(handler)
+        super().connection_lost(handler, exc)
+
+
+def _patience(request: web.BaseRequest) -> float:
+    """How long a request may wait for its turn: a part of what the API server waits for it.
+
+    The API server says ``?timeout=10s`` (Go's notation); what else stands there is not known.
+    """
+    found = _SECONDS.fullmatch(request.query.get("timeout", ""))
+    return min(PATIENCE, int(found[1]) * SHARE) if found else PATIENCE
 
 
 async def _read(request: web.BaseRequest) -> bytes | None:

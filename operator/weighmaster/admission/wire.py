@@ -16,7 +16,10 @@ API_VERSION = "admission.k8s.io/v1"
 MAX_BODY = 3 * 1024 * 1024
 """Bytes. An update carries two objects, and etcd takes none over 1.5 MiB by default."""
 
-_STATUS_REASONS = {400: "BadRequest", 403: "Forbidden", 413: "RequestEntityTooLarge"}
+_STATUS_REASONS = {
+    400: "BadRequest", 403: "Forbidden", 413: "RequestEntityTooLarge", 429: "TooManyRequests",
+    503: "ServiceUnavailable",
+}  # fmt: skip
 _UID = re.compile(rb'"uid"\s*:\s*"([0-9A-Za-z-]{1,64})"')
 
 
@@ -147,6 +150,10 @@ def _mapping(value: Raw) -> dict[str, Raw] | None:
     return parts
 
 
+_RETRY = {429: {"retryAfterSeconds": 1}, 503: {"retryAfterSeconds": 1}}
+"""What makes the API server say Retry-After, and clients try again without being told to."""
+
+
 def find_uid(body: bytes) -> str:
     """The request's uid from a body that cannot be read whole; empty if it is not near the start.
 
@@ -166,7 +173,7 @@ def encode(uid: str, response: Response) -> bytes:
             "code": response.code,
             "reason": _STATUS_REASONS.get(response.code, "InternalError"),
             "message": response.message,
-            "details": {"causes": response.causes},
+            "details": {"causes": response.causes, **_RETRY.get(response.code, {})},
         }
     if response.warnings:
         answer["warnings"] = response.warnings

@@ -64,6 +64,7 @@ class Reason(StrEnum):
 
     TOO_MANY_MODEL_USES = "TooManyModelUses"
     NOT_READY = "NotReady"
+    OVERLOADED = "Overloaded"
     UNSUPPORTED_REQUEST = "UnsupportedRequest"
     MALFORMED_REQUEST = "MalformedRequest"
     REQUEST_TOO_LARGE = "RequestTooLarge"
@@ -272,6 +273,11 @@ EXPLANATIONS: dict[Reason, str] = {
     ),
     Reason.NOT_READY: (
         "This replica has not yet listed every policy, or its listing is too old. Try again."
+    ),
+    Reason.OVERLOADED: (
+        "This replica has more requests than it can answer before the API server gives up, and said"
+        " so at once. Clients try again by themselves (429, Retry-After); if it lasts, run more"
+        " replicas."
     ),
     Reason.UNSUPPORTED_REQUEST: (
         "The request has a path, version or operation that the webhook is not for. Check the"
