@@ -59,9 +59,10 @@ class Connections:
         self._busy.pop(connection, None)
 
     def busy(self, connection: Closable) -> None:
-        """A request has arrived on it."""
-        self.closed(connection)
-        self._busy[connection] = None
+        """A request has arrived on it, which may be lost by now."""
+        if connection in self._new or connection in self._idle:
+            self.closed(connection)
+            self._busy[connection] = None
 
     def idle(self, connection: Closable) -> None:
         """Its request is answered."""
