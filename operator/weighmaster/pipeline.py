@@ -81,7 +81,7 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
     form = enforce(occasion, decision, snapshot)
     if not final:
         return _mutated(request, occasion, form, snapshot)
-    pending = _awaits(form.decision) if request.gathering else ()
+    pending = awaits(form.decision) if request.gathering else ()
     existing = _existed(occasion, uses)
     decision = form.decision if existing else require_form(document, form, snapshot)
     leniency = None
@@ -90,7 +90,7 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
             leniency = Leniency.EXISTING
         elif pending and _may_wait(decision, document):
             leniency = Leniency.PENDING
-    awaited = _awaits(decision, outcome=Outcome.ERROR) if pending else ()
+    awaited = awaits(decision, outcome=Outcome.ERROR) if pending else ()
     response = validate(decision, leniency, form.profile)
     return Review(response, decision, pending, awaited, document)
 
@@ -108,15 +108,15 @@ def _mutated(
     else:
         form = _settled(form, occasion, snapshot)
     decision = form.decision
-    pending = _awaits(decision) if request.gathering else ()
+    pending = awaits(decision) if request.gathering else ()
     response = mutate(decision, request.document or occasion.document, form.document)
     made = mark(decision, form.document)
     if not pending or decision.action is Action.SANDBOX:  # nobody lets a pod out again
         return Review(response, decision, pending, pending, made)
     # Only what has to be written is waited for here.
-    awaited = _awaits(decision, Reason.PIN_PENDING)
+    awaited = awaits(decision, Reason.PIN_PENDING)
     if decision.workload.gvk == "Pod":
-        awaited += _awaits(decision, Reason.VERIFICATION_PENDING)
+        awaited += awaits(decision, Reason.VERIFICATION_PENDING)
     return Review(response, decision, pending, tuple(dict.fromkeys(awaited)), made)
 
 
@@ -181,7 +181,7 @@ def audit(
     return decide(workload, uses, evaluate(workload, uses, snapshot, now))
 
 
-def _awaits(
+def awaits(
     decision: Decision, reason: Reason | None = None, outcome: Outcome | None = None
 ) -> tuple[str, ...]:
     """References whose evidence findings wait for: all of them, or those of one kind."""

@@ -3,9 +3,12 @@
 import logging
 import math
 import sys
+import traceback
 from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -46,6 +49,15 @@ def configure_logging(level: str) -> None:
 def silence_logging() -> None:
     """Log nothing: a command for people says on its own what there is to say."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+def where_failed(error: Exception) -> dict[str, Any]:
+    """Where something failed, for a log. Its text may quote what was read, and is left out."""
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    return {
+        "error": type(error).__name__,
+        "where": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
+    }
 
 
 class AdmissionMetrics:
@@ -138,5 +150,58 @@ class StoreMetrics:
             "weighmaster_store_failures",
             "Failed lists and watches.",
             ("resource",),
+            registry=registry,
+        )
+
+
+class SandboxMetrics:
+    """Metrics of what is done about running pods."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"weighmaster_{name}", text, labels, registry=registry)
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"weighmaster_{name}", text, labels, registry=registry)
+
+        self.serving = gauge("serving_pods", "Pods that serve models.")
+        self.sandboxed = gauge("sandboxed_pods", "Pods that are confined, by profile.", "profile")
+        self.quarantined = gauge(
+            "quarantined_pods", "Pods that were confined while they ran, by profile.", "profile"
+        )
+        self.exposed = gauge(
+            "exposed_pods",
+            "Confined pods that are not isolated: another NetworkPolicy allows them traffic, or"
+            " they use their node's network.",
+        )
+        self.violations = gauge(
+            "policy_violating_pods", "Running pods for which a rule fails, by policy.", "policy"
+        )
+        self.waiting = gauge(
+            "policy_waiting_pods",
+            "Running pods that are to be quarantined or evicted and wait, by policy.",
+            "policy",
+        )
+        self.network_policies = gauge(
+            "network_policies", "NetworkPolicies that are kept for sandbox profiles."
+        )
+        self.network_policy_writes = counter(
+            "network_policy_writes", "NetworkPolicies written, by what was done.", "operation"
+        )
+        self.actions = counter(
+            "running_pod_actions",
+            "What was done to running pods: quarantine, evict, release, expire, rollout.",
+            "action",
+        )
+        self.action_failures = counter(
+            "running_pod_action_failures", "What failed, and is tried again.", "action"
+        )
+        self.events_dropped = counter(
+            "events_dropped", "Events that were not written, too many or refused."
+        )
+        self.audit_duration = Histogram(
+            "weighmaster_running_audit_duration_seconds",
+            "Time to judge the running pods that a change may concern.",
+            buckets=LATENCY_BUCKETS,
             registry=registry,
         )

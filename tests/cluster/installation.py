@@ -21,6 +21,7 @@ from weighmaster.admission.registration import configurations
 ROOT = Path(__file__).parents[2]
 SYSTEM_NAMESPACE = "weighmaster-system"
 EXEMPT_NAMESPACES = ("kube-system", SYSTEM_NAMESPACE)
+CONTROLLER_RIGHTS = Path(__file__).with_name("controller-rbac.yaml")
 READY_WITHIN = 30.0
 OWN_IMAGE = f"registry.example/weighmaster@sha256:{'f' * 64}"
 """What our own image is said to be; nothing runs it here."""
@@ -86,7 +87,8 @@ class Role:
 class Installation:
     """Weighmaster in a control plane.
 
-    ``directory`` is for its certificate and logs, ``controller`` for more of its arguments.
+    ``directory`` is for its certificate and logs, ``controller`` for more of its arguments. The
+    controller acts as its own service account, with the rights of ``controller-rbac.yaml``.
     """
 
     def __init__(
@@ -103,8 +105,12 @@ class Installation:
         ]
         self.certificate_file = directory / "tls.crt"
         self.webhook = Role("webhook", serving, kubeconfig, directory / "webhook.log")
+        self.controller_kubeconfig = directory / "controller.kubeconfig"
         self.controller = Role(
-            "controller", list(controller), kubeconfig, directory / "controller.log"
+            "controller",
+            list(controller),
+            self.controller_kubeconfig,
+            directory / "controller.log",
         )
 
     def __enter__(self) -> Self:
@@ -113,6 +119,10 @@ class Installation:
             *("wait", "--for=condition=Established", "--timeout=20s"), "-f", str(ROOT / "crds")
         )
         self.control_plane.kubectl("create", "namespace", SYSTEM_NAMESPACE)
+        self.control_plane.kubectl("apply", "-f", str(CONTROLLER_RIGHTS))
+        self.control_plane.log_in(
+            SYSTEM_NAMESPACE, "weighmaster-controller", self.controller_kubeconfig
+        )
         try:
             self.webhook.start()
             self.controller.start()

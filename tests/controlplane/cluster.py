@@ -107,9 +107,17 @@ class ControlPlane:
         return self.kubectl("apply", "--filename", "-", stdin="\n---\n".join(documents))
 
     def create_token(self, namespace: str, service_account: str) -> str:
-        """A bearer token of an existing service account, good for an hour."""
-        issued = self.kubectl("create", "token", service_account, "--namespace", namespace)
+        """A bearer token of an existing service account, good for some hours."""
+        lifetime = ("--duration", "8h")
+        issued = self.kubectl(
+            *("create", "token", service_account, "--namespace", namespace), *lifetime
+        )
         return issued.stdout.strip()
+
+    def log_in(self, namespace: str, service_account: str, kubeconfig: Path) -> None:
+        """Write a kubeconfig of an existing service account."""
+        token = self.create_token(namespace, service_account)
+        write_kubeconfig(kubeconfig, self.server, self.pki.authority.certificate, token)
 
     def logs(self, component: ComponentName) -> str:
         """All that a component has printed, over its restarts."""

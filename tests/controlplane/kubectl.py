@@ -44,9 +44,19 @@ class Kubectl:
         return completed
 
 
-def write_kubeconfig(path: Path, server: str, authority: Path, client: KeyPair) -> None:
-    """Write a kubeconfig that carries its certificates, so that it can be copied elsewhere."""
+def write_kubeconfig(path: Path, server: str, authority: Path, client: KeyPair | str) -> None:
+    """Write a kubeconfig that carries its certificates, so that it can be copied elsewhere.
+
+    ``client`` is a certificate or a bearer token.
+    """
     name = "weighmaster-tests"
+    if isinstance(client, str):
+        user = {"token": client}
+    else:
+        user = {
+            "client-certificate-data": _encoded(client.certificate),
+            "client-key-data": _encoded(client.key),
+        }
     config = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -56,15 +66,7 @@ def write_kubeconfig(path: Path, server: str, authority: Path, client: KeyPair) 
                 "cluster": {"server": server, "certificate-authority-data": _encoded(authority)},
             }
         ],
-        "users": [
-            {
-                "name": name,
-                "user": {
-                    "client-certificate-data": _encoded(client.certificate),
-                    "client-key-data": _encoded(client.key),
-                },
-            }
-        ],
+        "users": [{"name": name, "user": user}],
         "contexts": [
             {"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}
         ],

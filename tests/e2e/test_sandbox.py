@@ -61,10 +61,14 @@ def profile(control_plane: ControlPlane, namespace: str) -> Iterator[Callable[..
 
 
 def isolate(control_plane: ControlPlane, namespace: str, rules: Json | None = None) -> None:
-    """The NetworkPolicy of the profile that is named after the namespace."""
+    """See to the NetworkPolicy of the profile that is named after the namespace.
+
+    The controller does so as well where a policy asks for it; one of the two is late.
+    """
     typed = msgspec.convert(rules or {}, NetworkRules)
-    manifest = json.dumps(network_policy(namespace, typed, namespace))
-    control_plane.kubectl(*CONTROLLER, "apply", "-f", "-", stdin=manifest)
+    manifest = network_policy(namespace, typed, namespace)
+    try_to(control_plane, *CONTROLLER, "apply", "-f", "-", manifest=manifest)
+    get(control_plane, "networkpolicy", f"weighmaster-sandbox-{namespace}", "-n", namespace)
 
 
 def sandboxing(policy: MakePolicy, profile: str) -> None:

@@ -1,11 +1,9 @@
 """From the bytes of a request to the bytes of its answer. Whatever happens, that is an answer."""
 
 import time
-import traceback
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from msgspec import Struct
@@ -19,7 +17,7 @@ from weighmaster.core.respond import Response, refuse
 from weighmaster.core.values import Action
 from weighmaster.errors import ReviewError
 from weighmaster.pipeline import Review, Stage, review
-from weighmaster.telemetry import AdmissionMetrics
+from weighmaster.telemetry import AdmissionMetrics, where_failed
 
 STAGES = {"/mutate": Stage.MUTATE, "/validate": Stage.VALIDATE}
 """The paths that are answered by policy; any other is refused."""
@@ -163,7 +161,7 @@ class AdmissionHandler:
             return self._failed(uid or find_uid(body), stage, error)
 
     def _failed(self, uid: str, stage: str, error: Exception) -> _Judged:
-        _log.error("admission request failed", uid=uid, stage=stage, **_cause(error))
+        _log.error("admission request failed", uid=uid, stage=stage, **where_failed(error))
         refusal = refuse(
             Reason.INTERNAL_ERROR,
             f"an internal error; the log has its cause under request {uid}",
@@ -239,15 +237,6 @@ def _records(answer: Review, snapshot: Snapshot) -> tuple[Record, ...]:
     keys = (record_key(use.reference, namespace) for use in answer.decision.uses)
     found = (snapshot.records.get(key) for key in keys)
     return tuple(record for record in found if record is not None)
-
-
-def _cause(error: Exception) -> dict[str, Any]:
-    """What failed and where. Its text may quote the object, and is left out."""
-    frames = traceback.extract_tb(error.__traceback__)[-8:]
-    return {
-        "error": type(error).__name__,
-        "where": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
-    }
 
 
 def _paths() -> str:

@@ -45,6 +45,15 @@ _ISSUING = (
     metavar="NAME",
     help="Secret in that namespace with credentials for records that name none. May be repeated.",
 )
+@click.option(
+    "--exempt-namespace",
+    "exempt_namespaces",
+    multiple=True,
+    default=_DEFAULTS.exempt_namespaces,
+    show_default=True,
+    help="Namespace that the webhook configurations leave alone, beside Weighmaster's own. May"
+    " be repeated.",
+)
 @gathering_options
 @issuing_options
 @click.option(
@@ -55,18 +64,14 @@ _ISSUING = (
     help="Log from this level upwards.",
 )
 def controller(
-    health_host: str,
-    health_port: int,
-    namespace: str,
-    credentials_secrets: tuple[str, ...],
-    log_level: str,
-    **options: Any,
+    health_host: str, health_port: int, namespace: str, log_level: str, **options: Any
 ) -> None:
     """Run the controller (kopf) in a cluster.
 
     It logs in by its service account or else by a kubeconfig. It keeps the status of policies,
-    publishers and exceptions true, and gathers and verifies evidence for ModelRecords; and it
-    issues and rotates the webhook's certificate.
+    publishers and exceptions true, gathers and verifies evidence for ModelRecords, keeps the
+    NetworkPolicies of sandbox profiles, audits running pods, and issues and rotates the webhook's
+    certificate.
     """
     issuing = {name: options.pop(name) for name in _ISSUING}
     configure_logging(log_level)
@@ -74,7 +79,8 @@ def controller(
         health_host=health_host,
         health_port=health_port,
         namespace=namespace,
-        credentials_secrets=credentials_secrets,
+        credentials_secrets=options.pop("credentials_secrets"),
+        exempt_namespaces=options.pop("exempt_namespaces"),
         log_level=log_level,
         gather=gather_settings(**options),
         certificates=certificate_settings(**issuing),

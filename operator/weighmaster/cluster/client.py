@@ -96,11 +96,18 @@ class ApiClient:
             parameters["continue"] = token
 
     async def watch(
-        self, path: str, resource_version: str, seconds: int, *, metadata_only: bool = False
+        self,
+        path: str,
+        resource_version: str,
+        seconds: int,
+        *,
+        metadata_only: bool = False,
+        on_open: Callable[[], None] | None = None,
     ) -> AsyncIterator[Json]:
         """Events from a resource version on, bookmarks included, for at most ``seconds``.
 
-        Raises ResourceExpiredError when the version is too old.
+        ``on_open`` is called as soon as the API server has begun to answer. Raises
+        ResourceExpiredError when the version is too old.
         """
         parameters = {
             "watch": "1",
@@ -112,6 +119,8 @@ class ApiClient:
         limit = _timeout(seconds + WATCH_GRACE)
         async with self._request("GET", path, parameters, accept, timeout=limit) as response:
             await _check(response)
+            if on_open is not None:
+                on_open()
             async for line in _lines(response.content):
                 event: Json = msgspec.json.decode(line)
                 if event.get("type") == "ERROR":

@@ -77,6 +77,7 @@ class Reflector:
         self._clock = clock
         self._heard_at: float | None = None
         self._version = ""
+        self._watching = False
 
     @property
     def synced(self) -> bool:
@@ -87,6 +88,14 @@ class Reflector:
     def staleness(self) -> float:
         """Seconds since the API server was last heard of; infinite before the first listing."""
         return float("inf") if self._heard_at is None else self._clock() - self._heard_at
+
+    @property
+    def watching(self) -> bool:
+        """Whether a watch tells of every change, or was ended in good order a moment ago.
+
+        A broken one may have left anything untold, long before ``staleness`` shows it.
+        """
+        return self._watching
 
     async def run(self) -> None:
         """List and watch until cancelled; failures are retried and never end it."""
@@ -102,6 +111,7 @@ class Reflector:
                 # A version that is expired as soon as it is listed is a failure like any other.
                 if self._version != listed:
                     failures = 0
+                self._watching = False
                 _log.info("listing again", resource=self.resource.name)
             except Exception as error:  # noqa: BLE001 - whatever an answer did, the next may be good
                 self._report(error)
@@ -143,7 +153,11 @@ class Reflector:
         resource = self.resource
         seconds = random.randint(240, 300)  # noqa: S311 - spreads reconnections, guards nothing
         events = self._client.watch(
-            resource.path, self._version, seconds, metadata_only=resource.metadata_only
+            resource.path,
+            self._version,
+            seconds,
+            metadata_only=resource.metadata_only,
+            on_open=self._opened,
         )
         async for event in events:
             stored: Json = event.get("object") or {}
@@ -156,7 +170,11 @@ class Reflector:
             self._heard_at = self._clock()
             self._version = version
 
+    def _opened(self) -> None:
+        self._watching = True
+
     def _report(self, error: Exception) -> None:
+        self._watching = False
         self._metrics.failures.labels(self.resource.name).inc()
         text = str(error) if isinstance(error, WeighmasterError) else type(error).__name__
         hint = {}

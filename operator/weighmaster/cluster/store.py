@@ -182,7 +182,10 @@ def _compile(resource: str, stored: Json) -> object:
 
 
 class ClusterStore:
-    """A policy store fed from a cluster, which knows whether it can be trusted at the moment."""
+    """A policy store fed from a cluster, which knows whether it can be trusted at the moment.
+
+    Without ``sandboxes`` it leaves out what runs in them, which the controller sees for itself.
+    """
 
     def __init__(
         self,
@@ -190,6 +193,8 @@ class ClusterStore:
         metrics: StoreMetrics,
         max_staleness: float,
         installation: Installation = LOCAL,
+        *,
+        sandboxes: bool = True,
     ) -> None:
         self._store = PolicyStore(installation)
         self._max_staleness = max_staleness
@@ -206,9 +211,10 @@ class ClusterStore:
         self._sandboxes = SandboxStore()
         self._reflectors: list[Reflector] = []
         sinks: list[tuple[Resource, PolicyStore | SandboxStore]] = [
-            *((resource, self._store) for resource in resources),
-            *((resource, self._sandboxes) for resource in (NETWORK_POLICIES, SANDBOXED_PODS)),
+            (resource, self._store) for resource in resources
         ]
+        if sandboxes:
+            sinks += [(each, self._sandboxes) for each in (NETWORK_POLICIES, SANDBOXED_PODS)]
         for resource, sink in sinks:
             reflector = Reflector(client, resource, sink, metrics)
             name = resource.name
@@ -241,6 +247,11 @@ class ClusterStore:
         ):
             self._snapshot, self._made_of = parts[0].within(parts[1]), parts
         return self._snapshot
+
+    @property
+    def watching(self) -> bool:
+        """Whether every change is told of, so that what is known is what there is."""
+        return all(reflector.watching for reflector in self._reflectors)
 
     def not_ready(self) -> str | None:
         """Why no snapshot is given out; None when one is."""

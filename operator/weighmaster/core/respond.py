@@ -111,7 +111,7 @@ def validate(decision: Decision, leniency: Leniency | None = None, profile: str 
         message=_message(enforced, decision),
         reasons=reasons,
         causes=tuple(
-            Cause(finding.reason, _line(finding), finding.use.path)
+            Cause(finding.reason, line(finding), finding.use.path)
             for finding in enforced[:MAX_LINES]
         ),
         warnings=_warnings(told, decision),
@@ -139,7 +139,7 @@ def mark(decision: Decision, document: Document) -> Document:
 
 
 def _message(findings: Sequence[Finding], decision: Decision) -> str:
-    lines = [_line(finding) for finding in findings[:MAX_LINES]]
+    lines = [line(finding) for finding in findings[:MAX_LINES]]
     if len(findings) > MAX_LINES:
         lines.append(f"and {len(findings) - MAX_LINES} more")
     head = f"{decision.workload.kind} refused (decision {decision.id})"
@@ -163,7 +163,8 @@ def _warnings(findings: Sequence[Finding], decision: Decision) -> tuple[str, ...
     return tuple(_clip(line, MAX_WARNING) for line in lines)
 
 
-def _line(finding: Finding) -> str:
+def line(finding: Finding) -> str:
+    """A finding on one line: policy, rule, model, what was found and what to do."""
     reference = _clip(finding.use.reference.canonical, MAX_REFERENCE)
     where = f'policy "{finding.policy}", rule "{finding.rule}"'
     kind = "error: " if finding.outcome is Outcome.ERROR else ""

@@ -19,10 +19,12 @@ from weighmaster.handlers.operator import new_registry, new_settings, run_operat
 from weighmaster.handlers.settings import ControllerSettings
 from weighmaster.health import HealthServer
 from weighmaster.loops import kept_running
+from weighmaster.quarantine.keeper import SandboxKeeper
+from weighmaster.quarantine.terms import Terms
 from weighmaster.records.keeper import RecordKeeper
 from weighmaster.records.material import NamespaceMaterial
 from weighmaster.records.supplied import Supplies
-from weighmaster.telemetry import CertificateMetrics, StoreMetrics
+from weighmaster.telemetry import CertificateMetrics, SandboxMetrics, StoreMetrics
 
 LEASE = "weighmaster-controller"
 
@@ -45,14 +47,25 @@ async def run_controller(settings: ControllerSettings) -> None:
         process = Process(on_change=lambda leads: leading.set(int(leads)))
         lease = Lease(client, settings.namespace, LEASE, process=process)
 
+        terms = Terms(
+            leads=lambda: lease.leading,
+            exempt=frozenset((*settings.exempt_namespaces, settings.namespace)),
+        )
+        sandbox_metrics = SandboxMetrics(registry)
+        sandbox = SandboxKeeper(client, metrics, sandbox_metrics, terms)
+
         def not_ready() -> str | None:
             """A replica that waits for the Lease is as ready as it can be."""
-            return (statuses.not_ready() or keeper.not_ready()) if lease.leading else None
+            if not lease.leading:
+                return None
+            return statuses.not_ready() or keeper.not_ready() or sandbox.not_ready()
 
         async def lead() -> None:
+            nonlocal sandbox
+            sandbox = SandboxKeeper(client, metrics, sandbox_metrics, terms)
             handlers = new_registry()
             register(handlers, statuses)
-            loops = [statuses.run(), keeper.run()]
+            loops = [statuses.run(), keeper.run(), sandbox.run()]
             if certificates:
                 loops.append(certificates.run())
             async with kept_running(*loops):

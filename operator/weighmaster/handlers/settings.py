@@ -26,6 +26,7 @@ class ControllerSettings(Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     namespace: str = "weighmaster-system"
     credentials_secrets: tuple[str, ...] = ()
+    exempt_namespaces: tuple[str, ...] = ("kube-system",)
     gather: GatherSettings = GatherSettings()
     certificates: CertificateSettings | None = None
 

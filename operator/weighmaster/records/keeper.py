@@ -6,11 +6,8 @@ which records are due, and works on those. Nothing that happens while it is away
 
 import asyncio
 import contextlib
-import traceback
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -37,7 +34,7 @@ from weighmaster.records.mirror import Mirror
 from weighmaster.records.status import MadeWith, status_patch
 from weighmaster.records.supplied import Supplies
 from weighmaster.records.view import View
-from weighmaster.telemetry import StoreMetrics
+from weighmaster.telemetry import StoreMetrics, where_failed
 
 CLUSTER_POLICIES = ClusterModelPolicy.names.plural
 POLICIES = ModelPolicy.names.plural
@@ -235,7 +232,7 @@ class RecordKeeper:
             else:
                 await asyncio.sleep(AGAIN_AFTER)
         except Exception as error:  # noqa: BLE001 - one bad record must not end the others
-            _log.error("record failed", record=name, error=type(error).__name__, **_where(error))
+            _log.error("record failed", record=name, **where_failed(error))
             self._pause(name, PAUSE)
         finally:
             self._working.pop(name, None)
@@ -303,12 +300,6 @@ class RecordKeeper:
             )
             for stored in self._mirror.of(plural)
         ]
-
-
-def _where(error: Exception) -> dict[str, Any]:
-    """Where something failed. Its text may quote what was read, and is left out."""
-    frames = traceback.extract_tb(error.__traceback__)[-8:]
-    return {"where": [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]}
 
 
 def _is(one: object, other: object) -> bool:

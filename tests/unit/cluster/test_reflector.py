@@ -329,3 +329,16 @@ async def test_login_that_fails_for_a_while_does_not_end_it(
 @pytest.mark.parametrize("stored", [{}, {"metadata": None}, {"metadata": []}, {"metadata": "x"}])
 def test_object_without_metadata_has_an_empty_key(stored: dict[str, object]) -> None:
     assert object_key(stored) == ("", "")
+
+
+async def test_broken_watch_is_known_at_once_and_until_another_is_open(
+    api: ApiServer, start: Start
+) -> None:
+    api.watch_faults += [cut_off_after(), *[status(500)] * 4]
+    reflector, _ = start()
+    assert not reflector.watching
+    await eventually(lambda: reflector.watching)
+    await eventually(lambda: not reflector.watching)
+    assert reflector.synced
+    await eventually(lambda: reflector.watching)
+    assert api.calls["watch"] == 6

@@ -88,10 +88,18 @@ class FakeCluster(ApiClient):
         return Listing(list(map(keep, found)), str(self.version))
 
     async def watch(
-        self, path: str, resource_version: str, seconds: int, *, metadata_only: bool = False
+        self,
+        path: str,
+        resource_version: str,
+        seconds: int,
+        *,
+        metadata_only: bool = False,
+        on_open: Callable[[], None] | None = None,
     ) -> AsyncIterator[Json]:
         assert seconds > 0
         assert not metadata_only
+        if on_open is not None:
+            on_open()
         seen = int(resource_version)
         while True:
             changed = self._changed

@@ -14,6 +14,7 @@ from weighmaster.core.detect.paths import Path, render
 from weighmaster.core.detect.reading import at, items, mapping, text
 from weighmaster.core.enforce.confinement import Confined, confine
 from weighmaster.core.enforce.confinement.isolation import EXCLUSION, opens
+from weighmaster.core.enforce.confinement.marks import MARKS
 from weighmaster.core.enforce.confinement.network import NAME_PREFIX, SANDBOX_LABEL
 from weighmaster.core.evaluate.facilities import Cluster, Facilities
 from weighmaster.core.evaluate.selectors import Labels
@@ -105,6 +106,9 @@ def _to_pod_update(
             f"the label {SANDBOX_LABEL} of an existing pod is set, changed and removed by"
             " Weighmaster's controller alone; a ModelException or a changed policy lifts a sandbox"
         )
+    if _marks(old) != _marks(document):
+        marks = " and ".join(sorted(MARKS))
+        return f"the annotations {marks} of a sandboxed pod are Weighmaster's controller's alone"
     if _debuggers(old) != _debuggers(document) and not _may_reach(request, profile, facilities):
         return _unwelcome(request, "adding ephemeral containers to", profile)
     weakened = _weakened(old, document, profile, facilities)
@@ -235,6 +239,11 @@ def _is_pod(document: Document) -> bool:
 
 def _labels(document: Document) -> Mapping[str, Any]:
     return mapping(mapping(document.get("metadata")).get("labels"))
+
+
+def _marks(document: Document) -> dict[str, Any]:
+    annotations = mapping(mapping(document.get("metadata")).get("annotations"))
+    return {key: annotations[key] for key in MARKS if key in annotations}
 
 
 def _debuggers(document: Document) -> list[Any]:

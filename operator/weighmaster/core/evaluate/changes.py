@@ -26,7 +26,9 @@ class Changes:
             return True
         if self._touches_namespace(workload.namespace):
             return True
-        return bool(self._records) and any(map(self._touches_evidence, uses))
+        return bool(self._records) and any(
+            self._touches_evidence(record_key(use.reference, workload.namespace)) for use in uses
+        )
 
     def _touches_namespace(self, namespace: str) -> bool:
         found = self._namespaces.get(namespace)
@@ -36,9 +38,8 @@ class Changes:
             found = self._namespaces[namespace] = not _same(before, after)
         return found
 
-    def _touches_evidence(self, use: ModelUse) -> bool:
-        """Whether the record of a use has changed, or may have one of its lineage that has."""
-        key = record_key(use.reference)
+    def _touches_evidence(self, key: str) -> bool:
+        """Whether a record has changed, or may have one in its lineage that has."""
         if key in self._records:
             return True
         record = self._after.records.get(key)

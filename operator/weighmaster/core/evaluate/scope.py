@@ -24,6 +24,7 @@ class Scope:
         "_roles",
         "any_workload",
         "backtracking",
+        "excludes_all",
     )
 
     def __init__(self, match: NamespacedMatch, exclude: NamespacedExclude, namespace: str) -> None:
@@ -35,6 +36,8 @@ class Scope:
         self._references = tuple(Glob(glob) for glob in match.references)
         self._roles = frozenset(match.roles)
         self._exclude = _Exclusion(exclude)
+        self.excludes_all = self._exclude.everything
+        """Whether everything is excluded in the namespaces that the exclusion is about."""
         self.any_workload = self._kinds is None and self._objects is None
         """Whether every kind of object, with any labels, is matched."""
         globs = (*self._references, *map(Glob, exclude.references))
@@ -55,10 +58,6 @@ class Scope:
         if not name:
             return False
         return self._excluded_namespaces.matches_namespace(name, labels) is Truth.YES
-
-    def leaves_alone(self, name: str, labels: Labels | None) -> bool:
-        """Whether everything in a namespace is excluded, whatever it is."""
-        return self._exclude.everything and self.excludes_namespace(name, labels)
 
     def covers_workload(self, workload: Workload) -> bool:
         """Whether the kind and labels of an object are matched."""

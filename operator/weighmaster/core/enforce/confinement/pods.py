@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from weighmaster.api.v1alpha1.sandbox import SandboxProfileSpec, Toleration, seconds_of
 from weighmaster.core.enforce.confinement.containers import harden_options
 from weighmaster.core.enforce.confinement.draft import Draft, Json, part
+from weighmaster.core.enforce.confinement.marks import MARKS
 from weighmaster.core.enforce.confinement.network import SANDBOX_LABEL
 
 _HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
@@ -61,7 +62,7 @@ def _mark(draft: Draft, profile: str) -> None:
     labels[SANDBOX_LABEL] = profile
     annotations = draft.metadata.get("annotations") or {}
     for key in list(annotations):
-        if key.startswith(_APPARMOR) and annotations[key] == "unconfined":
+        if key in MARKS or (key.startswith(_APPARMOR) and annotations[key] == "unconfined"):
             del annotations[key]
         elif key in _NETWORKS:
             draft.refuse(

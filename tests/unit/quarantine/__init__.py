@@ -1,0 +1,1 @@
+"""Unit tests of the sandbox as the controller keeps it."""

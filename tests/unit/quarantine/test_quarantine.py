@@ -1,0 +1,584 @@
+"""Running pods that policy turns against are isolated, at a pace, and let out again."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tests.unit.cluster.conftest import eventually
+from tests.unit.core.builders import FORBIDDEN, KNOWN, exception, policy
+from tests.unit.quarantine.cluster import NETWORKS, PODS, MemoryCluster
+from tests.unit.quarantine.conftest import Start, pass_by, quiet
+from tests.unit.quarantine.situations import namespace, pod, profile, quarantining, replica
+from tests.unit.records.cluster import Time
+from weighmaster.errors import ClusterError
+
+Json = dict[str, Any]
+LABEL = "weighmaster.dev/sandbox"
+AT, BY = "weighmaster.dev/quarantined-at", "weighmaster.dev/quarantined-by"
+
+
+def confined(cluster: MemoryCluster) -> list[str]:
+    return [
+        stored["metadata"]["name"]
+        for stored in cluster.all("Pod")
+        if LABEL in stored["metadata"].get("labels", {})
+    ]
+
+
+def running_status(cluster: MemoryCluster, name: str = "strict") -> Json:
+    status = cluster.get_one("ClusterModelPolicy", name).get("status") or {}
+    found: Json = status.get("running") or {}
+    return found
+
+
+async def test_pod_that_policy_turns_against_is_isolated_and_keeps_its_spec(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(pod())
+    before = cluster.get_one("Pod", "server", "default")["spec"]
+    start()
+    await quiet()
+    assert cluster.writes == []
+    cluster.put(quarantining())
+    await pass_by(time, 4)
+    await eventually(lambda: confined(cluster) == ["server"])
+    metadata = cluster.get_one("Pod", "server", "default")["metadata"]
+    assert metadata["labels"][LABEL] == "isolated"
+    assert metadata["annotations"] == {AT: "2026-11-24T12:00:04Z", BY: "strict"}
+    assert cluster.get_one("Pod", "server", "default")["spec"] == before
+    await eventually(lambda: running_status(cluster).get("quarantined") == 1)
+    assert running_status(cluster)["violating"] == 1
+    assert running_status(cluster)["waiting"] == 0
+
+
+async def test_network_policy_is_there_before_the_first_pod_is_labelled(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(pod())
+    cluster.put(quarantining())
+    cluster.failures["create networkpolicies"] = [ClusterError("not yet", status=500)] * 3
+    start()
+    await pass_by(time, 4)
+    await quiet()
+    assert confined(cluster) == []
+    await eventually(lambda: "is not there yet" in running_status(cluster).get("message", ""))
+    for _ in range(4):
+        await pass_by(time, 3)
+    await eventually(lambda: confined(cluster) == ["server"])
+    kinds = [path for verb, path in cluster.writes if verb in ("create", "patch")]
+    assert max(kinds.index(path) for path in kinds if "networkpolicies" in path) < min(
+        kinds.index(path) for path in kinds if path.endswith("/pods/server")
+    )
+
+
+async def test_network_policy_that_a_watch_has_not_shown_does_not_count(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(pod())
+    cluster.silent.add(NETWORKS)
+    start()
+    await quiet()
+    cluster.put(quarantining())
+    await pass_by(time, 4)
+    await eventually(lambda: len(cluster.all("NetworkPolicy")) == 1)
+    await quiet()
+    assert confined(cluster) == []
+    cluster.speak(NETWORKS)
+    await eventually(lambda: confined(cluster) == ["server"])
+
+
+@pytest.mark.parametrize("missing", ["profile", "unusable"])
+async def test_without_a_usable_profile_nothing_is_quarantined_and_the_status_says_so(
+    cluster: MemoryCluster, start: Start, time: Time, missing: str
+) -> None:
+    if missing == "profile":
+        cluster.remove("SandboxProfile", "isolated")
+    else:
+        cluster.put(profile(networkPolicy={"egress": "all"}))
+    cluster.put(pod())
+    cluster.put(quarantining())
+    start()
+    await pass_by(time, 4)
+    await eventually(lambda: "no SandboxProfile" in running_status(cluster).get("message", ""))
+    assert confined(cluster) == []
+    cluster.put(profile())
+    await eventually(lambda: confined(cluster) == ["server"])
+
+
+async def test_verdict_that_stands_for_a_moment_only_is_not_acted_on(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(pod())
+    start()
+    await quiet()
+    for _ in range(5):
+        cluster.put(quarantining())
+        await pass_by(time, 2)
+        cluster.put(exception())
+        await pass_by(time, 2)
+        cluster.remove("ModelException", "granted")
+    assert confined(cluster) == []
+
+
+async def test_report_tells_pod_and_owner_and_counts_and_does_nothing_else(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "uid-web"}
+    cluster.put(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "metadata": {
+                "name": "web-rs",
+                "namespace": "default",
+                "uid": "uid-web-rs",
+                "ownerReferences": [{**owner, "controller": True}],
+            },
+        }
+    )
+    for name in ("a", "b"):
+        cluster.put(replica(name))
+    cluster.put(policy(FORBIDDEN))
+    running = start()
+    await pass_by(time, 4)
+    await eventually(lambda: len(cluster.events("PolicyViolation")) == 3)
+    told = {
+        (event["involvedObject"]["kind"], event["involvedObject"]["name"])
+        for event in cluster.events("PolicyViolation")
+    }
+    assert told == {("Pod", "a"), ("Pod", "b"), ("Deployment", "web")}
+    message = cluster.events("PolicyViolation")[0]["message"]
+    assert 'policy "strict", rule "rule-0"' in message
+    await eventually(lambda: running_status(cluster).get("violating") == 2)
+    assert running.metric("policy_violating_pods", policy="strict") == 2
+    assert confined(cluster) == []
+    await quiet()
+    start()
+    await pass_by(time, 4)
+    await quiet()
+    assert len(cluster.events("PolicyViolation")) == 3
+
+
+async def test_policy_that_only_warns_counts_violations_and_tells_nobody(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(pod())
+    cluster.put(quarantining(enforcement={"action": "Warn"}))
+    start()
+    await pass_by(time, 4)
+    await eventually(lambda: running_status(cluster).get("violating") == 1)
+    assert confined(cluster) == []
+    assert cluster.events("PolicyViolation") == []
+
+
+async def test_missing_evidence_is_asked_for_and_never_acted_on(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(pod(model="acme/m --revision " + "a" * 40))
+    cluster.put(pod("pinned"))
+    document = pod("pinned")
+    document["spec"]["containers"][0]["args"] += ["--revision", "a" * 40]
+    cluster.put(document)
+    cluster.put(quarantining({"license": {"allow": ["MIT"]}}))
+    start()
+    await pass_by(time, 4)
+    await eventually(lambda: running_status(cluster).get("undecided", 0) >= 1)
+    for _ in range(5):
+        await pass_by(time, 60)
+    assert confined(cluster) == []
+    await eventually(lambda: len(cluster.all("ModelRecord")) >= 1)
+    references = [record["spec"]["reference"] for record in cluster.all("ModelRecord")]
+    assert f"hf://acme/m@{'a' * 40}" in references
+
+
+async def test_unusable_policy_acts_on_nobody(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(pod())
+    cluster.put(quarantining({"watermark": {}}))
+    start()
+    await pass_by(time, 4)
+    await quiet()
+    assert confined(cluster) == []
+
+
+async def test_exempt_namespace_is_left_alone(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(namespace("kube-system"))
+    cluster.put(pod(namespace="kube-system"))
+    cluster.put(pod("other"))
+    cluster.put(quarantining())
+    start()
+    await pass_by(time, 4)
+    await eventually(lambda: confined(cluster) == ["other"])
+    assert running_status(cluster)["violating"] == 1
+    assert {stored["metadata"]["namespace"] for stored in cluster.all("NetworkPolicy")} == {
+        "default"
+    }
+
+
+async def test_pace_is_kept_for_fifty_pods_and_over_restarts(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    for number in range(50):
+        cluster.put(replica(f"web-{number:02}", owner=f"web-{number % 5}"))
+    cluster.put(quarantining(enforcement={"pace": {"maxPerMinute": 10, "maxPercent": 60}}))
+    counts = []
+    for _ in range(12):
+        start()
+        await pass_by(time, 5)
+        await quiet()
+        counts.append(len(confined(cluster)))
+        time.pass_by(seconds=15)
+    assert counts[0] == 10
+    assert all(later - earlier <= 10 for earlier, later in zip(counts, counts[3:], strict=False))
+    assert counts[-1] == 30
+    await eventually(
+        lambda: "30 of 50 pods that serve models" in running_status(cluster)["message"]
+    )
+    assert running_status(cluster)["waiting"] == 20
+    by_owner = {name.split("-")[1]: 0 for name in confined(cluster)}
+    assert len(by_owner) > 1
+    cluster.put(quarantining())
+    await pass_by(time, 4)
+    await eventually(lambda: len(confined(cluster)) == 50)
+
+
+async def test_leader_that_no_longer_leads_stops_at_once(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(pod())
+    running = start()
+    await quiet()
+    running.leads = False
+    cluster.put(quarantining())
+    await pass_by(time, 60)
+    await quiet()
+    assert cluster.writes == []
+    running.leads = True
+    await pass_by(time, 4)
+    await eventually(lambda: confined(cluster) == ["server"])
+
+
+async def test_while_a_watch_is_broken_nothing_is_done_by_what_was_known_before(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(pod())
+    cluster.put(quarantining())
+    start()
+    await quiet()
+    cluster.cut(off=True)
+    await pass_by(time, 30)
+    assert confined(cluster) == []
+    cluster.put(exception())
+    cluster.cut(off=False)
+    await pass_by(time, 30)
+    await pass_by(time, 30)
+    assert confined(cluster) == []
+
+
+async def test_quarantine_that_does_not_show_yet_is_not_repeated(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(pod())
+    start()
+    await quiet()
+    cluster.put(quarantining())
+    cluster.silent.add(PODS)
+    await pass_by(time, 4)
+    await eventually(lambda: confined(cluster) == ["server"])
+    await pass_by(time, 4)
+    assert sum(path.endswith("pods/server") for _, path in cluster.writes) == 1
+    cluster.speak(PODS)
+    await pass_by(time, 60)
+    assert sum(path.endswith("pods/server") for _, path in cluster.writes) == 1
+
+
+async def test_failing_api_server_is_asked_less_and_less(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(pod())
+    cluster.put(quarantining())
+    cluster.failures["patch pods"] = [ClusterError("webhook is down", status=500)] * 6
+    running = start()
+    await pass_by(time, 4)
+    for _ in range(50):
+        time.pass_by(seconds=1)
+        await quiet()
+    patches = [path for verb, path in cluster.writes if verb == "patch"]
+    assert 5 <= len(patches) <= 8
+    assert running.metric("running_pod_action_failures_total", action="quarantine") == 1
+    await pass_by(time, 60)
+    await eventually(lambda: confined(cluster) == ["server"])
+
+
+async def test_pod_of_the_same_name_is_not_taken_for_the_one_that_was_judged(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(pod())
+    start()
+    await quiet()
+    cluster.put(quarantining())
+    cluster.silent.add(PODS)
+    cluster.remove("Pod", "server", "default")
+    cluster.put(pod(uid="another", model="acme/other"))
+    await pass_by(time, 4)
+    await quiet()
+    assert confined(cluster) == []
+
+
+async def test_quarantined_pod_is_released_as_it_is_when_it_is_approved(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(pod())
+    before = cluster.get_one("Pod", "server", "default")
+    cluster.put(quarantining())
+    start()
+    await pass_by(time, 4)
+    await eventually(lambda: confined(cluster) == ["server"])
+    cluster.put(exception())
+    await pass_by(time, 4)
+    await quiet()
+    assert confined(cluster) == ["server"], "not before it has stood for a while"
+    await pass_by(time, 11)
+    await eventually(lambda: confined(cluster) == [])
+    after = cluster.get_one("Pod", "server", "default")
+    assert after["spec"] == before["spec"]
+    assert after["metadata"].get("annotations", {}) == {}
+    await eventually(lambda: len(cluster.events("QuarantineLifted")) == 1)
+    cluster.remove("ModelException", "granted")
+    await pass_by(time, 4)
+    await eventually(lambda: confined(cluster) == ["server"])
+    await eventually(lambda: len(cluster.events("Quarantined")) == 2)
+
+
+async def test_policy_that_is_replaced_leaves_no_gap(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(pod())
+    cluster.put(quarantining())
+    start()
+    await pass_by(time, 4)
+    await eventually(lambda: confined(cluster) == ["server"])
+    for _ in range(3):
+        cluster.remove("ClusterModelPolicy", "strict")
+        await pass_by(time, 3)
+        cluster.put(quarantining())
+        await pass_by(time, 3)
+    assert confined(cluster) == ["server"]
+    assert len(cluster.all("NetworkPolicy")) == 1
+
+
+async def test_what_cannot_be_decided_any_more_is_not_released(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    document = pod()
+    document["spec"]["containers"][0]["args"] += ["--revision", "a" * 40]
+    cluster.put(document)
+    cluster.put(quarantining())
+    start()
+    await pass_by(time, 4)
+    await eventually(lambda: confined(cluster) == ["server"])
+    cluster.put(quarantining({"license": {"allow": ["MIT"]}}))
+    await pass_by(time, 30)
+    await quiet()
+    assert confined(cluster) == ["server"]
+
+
+def admitted_confined(name: str = "web-a") -> Json:
+    return replica(name, labels={"app": "web", LABEL: "isolated"})
+
+
+def put_owner(cluster: MemoryCluster) -> None:
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "uid-web"}
+    metadata = {"name": "web-rs", "namespace": "default", "uid": "uid-web-rs"}
+    owners = {"ownerReferences": [{**deployment, "controller": True}]}
+    cluster.put({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {**metadata, **owners}})
+    cluster.put(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "web", "namespace": "default", "uid": "uid-web"},
+            "spec": {"template": {"metadata": {"labels": {"app": "web"}}}},
+        }
+    )
+
+
+def rollouts(cluster: MemoryCluster) -> list[str]:
+    return [path for verb, path in cluster.writes if verb == "patch" and "deployments" in path]
+
+
+async def test_pods_that_were_admitted_confined_are_rolled_out_once_where_the_profile_says_so(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(profile(release="Rollout"))
+    put_owner(cluster)
+    for name in ("web-a", "web-b"):
+        cluster.put(admitted_confined(name))
+    sandbox = {"action": "Sandbox", "running": "Report"}
+    cluster.put(quarantining(enforcement=sandbox))
+    start()
+    await pass_by(time, 30)
+    assert rollouts(cluster) == []
+    assert cluster.events("PolicyViolation") == [], "it is where the policy wants it"
+    cluster.put(exception())
+    await pass_by(time, 12)
+    await eventually(lambda: len(rollouts(cluster)) == 1)
+    template = cluster.get_one("Deployment", "web", "default")["spec"]["template"]
+    assert len(template["metadata"]["annotations"]["weighmaster.dev/rollout"]) == 16
+    for _ in range(5):
+        await pass_by(time, 60)
+    assert len(rollouts(cluster)) == 1
+    assert confined(cluster) == ["web-a", "web-b"], "their labels stay: their spec is confined"
+    assert len(cluster.events("RolledOut")) == 1
+
+
+async def test_owner_is_told_how_to_get_out_by_default(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    put_owner(cluster)
+    cluster.put(admitted_confined())
+    cluster.put(policy(KNOWN))
+    start()
+    await pass_by(time, 1)
+    await pass_by(time, 12)
+    await eventually(lambda: len(cluster.events("SandboxReleasable")) == 2)
+    message = cluster.events("SandboxReleasable")[0]["message"]
+    assert "kubectl rollout restart deployment/web -n default" in message
+    assert rollouts(cluster) == []
+
+
+async def test_bare_pod_is_never_deleted_to_get_it_out(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(profile(release="Rollout"))
+    cluster.put(pod("bare", labels={LABEL: "isolated"}))
+    start()
+    await pass_by(time, 1)
+    await pass_by(time, 12)
+    await eventually(lambda: len(cluster.events("SandboxReleasable")) == 1)
+    assert "delete it and create it again" in cluster.events("SandboxReleasable")[0]["message"]
+    assert [verb for verb, path in cluster.writes if "/pods/" in path] == []
+
+
+async def test_time_of_a_quarantined_pod_ends_by_a_deadline_that_is_over(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(profile(ttl="1h"))
+    cluster.put(pod())
+    cluster.put(quarantining())
+    start()
+    await pass_by(time, 4)
+    await eventually(lambda: confined(cluster) == ["server"])
+    await pass_by(time, 3000)
+    spec = cluster.get_one("Pod", "server", "default")["spec"]
+    assert "activeDeadlineSeconds" not in spec, "it could not be taken away again"
+    await pass_by(time, 700)
+    await eventually(
+        lambda: "activeDeadlineSeconds" in cluster.get_one("Pod", "server", "default")["spec"]
+    )
+    deadline = cluster.get_one("Pod", "server", "default")["spec"]["activeDeadlineSeconds"]
+    assert 3600 + 3600 < deadline <= 3600 + 3704, "since its start at 11:00"
+    await eventually(lambda: len(cluster.events("SandboxExpired")) == 1)
+    await pass_by(time, 600)
+    assert (
+        sum(verb == "patch" and path.endswith("pods/server") for verb, path in cluster.writes) == 2
+    )
+
+
+async def test_eviction_comes_in_slowly_and_waits_for_disruption_budgets(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    for number in range(6):
+        cluster.put(replica(f"web-{number}"))
+    cluster.budgets = {"web-0", "web-1"}
+    pace = {"maxPerMinute": 6, "maxPercent": 100}
+    cluster.put(quarantining(enforcement={"running": "Evict", "pace": pace}))
+    start()
+    await pass_by(time, 4)
+    await quiet()
+    assert len(cluster.all("Pod")) == 6, "who has just taken over does not know what was evicted"
+    left = []
+    for _ in range(10):
+        await pass_by(time, 10)
+        left.append(len(cluster.all("Pod")))
+    assert all(earlier - later <= 2 for earlier, later in pairwise(left))
+    assert left[-1] == 2
+    assert len(cluster.events("EvictionBlocked")) >= 2
+    assert running_status(cluster)["waiting"] == 2
+    assert "PodDisruptionBudgets" in running_status(cluster)["message"]
+    cluster.budgets = set()
+    for _ in range(8):
+        await pass_by(time, 20)
+    assert cluster.all("Pod") == []
+
+
+async def test_policy_that_opens_a_sandboxed_pod_is_said_loudly(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(pod())
+    cluster.put(quarantining())
+    running = start()
+    await pass_by(time, 4)
+    await eventually(lambda: confined(cluster) == ["server"])
+    assert running.metric("exposed_pods") == 0
+    opening: Json = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "allow-dns", "namespace": "default", "uid": "uid-dns"},
+        "spec": {
+            "podSelector": {},
+            "policyTypes": ["Egress"],
+            "egress": [{"ports": [{"port": 53}]}],
+        },
+    }
+    cluster.put(opening)
+    await eventually(lambda: running_status(cluster).get("exposed") == 1)
+    assert "are not isolated" in running_status(cluster)["message"]
+    assert running.metric("exposed_pods") == 1
+    assert "allow-dns" in cluster.events("SandboxOpened")[0]["message"]
+    assert cluster.events("OpensSandbox")[0]["involvedObject"]["name"] == "allow-dns"
+    opening["spec"]["podSelector"] = {
+        "matchExpressions": [{"key": LABEL, "operator": "DoesNotExist"}]
+    }
+    cluster.put(opening)
+    await eventually(lambda: running_status(cluster).get("exposed") == 0)
+
+
+async def test_pod_on_its_nodes_network_cannot_be_isolated_and_is_said_loudly(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    document = pod()
+    document["spec"]["hostNetwork"] = True
+    cluster.put(document)
+    cluster.put(quarantining())
+    start()
+    await pass_by(time, 4)
+    await eventually(lambda: running_status(cluster).get("exposed") == 1)
+    assert "its node's network" in cluster.events("SandboxOpened")[0]["message"]
+
+
+async def test_pod_that_is_being_deleted_is_quarantined_all_the_same(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(pod(deletionTimestamp="2026-11-24T12:00:00Z"))
+    cluster.put(quarantining())
+    start()
+    await pass_by(time, 4)
+    await eventually(lambda: confined(cluster) == ["server"])
+
+
+async def test_status_is_written_when_it_changes_and_not_each_time_it_is_looked_at(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    cluster.put(pod())
+    cluster.put(policy(FORBIDDEN))
+    start()
+    await pass_by(time, 4)
+    await eventually(lambda: running_status(cluster).get("violating") == 1)
+    written = len(cluster.writes)
+    for _ in range(20):
+        await pass_by(time, 3)
+    assert len(cluster.writes) == written
