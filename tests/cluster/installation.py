@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.certificates import write_certificate
+from tests.cluster.rights import CONTROLLER, controller_rights
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.polling import eventually
 from weighmaster.admission.registration import configurations
@@ -21,7 +22,6 @@ from weighmaster.admission.registration import configurations
 ROOT = Path(__file__).parents[2]
 SYSTEM_NAMESPACE = "weighmaster-system"
 EXEMPT_NAMESPACES = ("kube-system", SYSTEM_NAMESPACE)
-CONTROLLER_RIGHTS = Path(__file__).with_name("controller-rbac.yaml")
 READY_WITHIN = 30.0
 OWN_IMAGE = f"registry.example/weighmaster@sha256:{'f' * 64}"
 """What our own image is said to be; nothing runs it here."""
@@ -88,7 +88,7 @@ class Installation:
     """Weighmaster in a control plane.
 
     ``directory`` is for its certificate and logs, ``controller`` for more of its arguments. The
-    controller acts as its own service account, with the rights of ``controller-rbac.yaml``.
+    controller acts as its own service account, with the rights that the chart grants it.
     """
 
     def __init__(
@@ -119,10 +119,8 @@ class Installation:
             *("wait", "--for=condition=Established", "--timeout=20s"), "-f", str(ROOT / "crds")
         )
         self.control_plane.kubectl("create", "namespace", SYSTEM_NAMESPACE)
-        self.control_plane.kubectl("apply", "-f", str(CONTROLLER_RIGHTS))
-        self.control_plane.log_in(
-            SYSTEM_NAMESPACE, "weighmaster-controller", self.controller_kubeconfig
-        )
+        self.control_plane.apply(*controller_rights(SYSTEM_NAMESPACE))
+        self.control_plane.log_in(SYSTEM_NAMESPACE, CONTROLLER, self.controller_kubeconfig)
         try:
             self.webhook.start()
             self.controller.start()

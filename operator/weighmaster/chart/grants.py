@@ -21,6 +21,9 @@ from weighmaster.api.v1alpha1 import (
 REGISTRATION = "admissionregistration.k8s.io"
 READ = ("list", "watch")
 
+_NETWORKING = "networking.k8s.io"
+_APPS = "apps"
+
 
 class Role(StrEnum):
     """A process with a service account of its own."""
@@ -92,6 +95,20 @@ GRANTS: tuple[Grant, ...] = (
     ),
     Grant(
         role=Role.WEBHOOK,
+        group="",
+        resources=("pods",),
+        verbs=READ,
+        reason="Knows which pods are in sandboxes, by their label, to keep people out of them.",
+    ),
+    Grant(
+        role=Role.WEBHOOK,
+        group=_NETWORKING,
+        resources=("networkpolicies",),
+        verbs=READ,
+        reason="No sandboxed pod is let in before its NetworkPolicy is there.",
+    ),
+    Grant(
+        role=Role.WEBHOOK,
         group=GROUP,
         resources=(_RECORDS,),
         verbs=("create",),
@@ -134,6 +151,79 @@ GRANTS: tuple[Grant, ...] = (
         resources=(_RECORDS,),
         verbs=("delete",),
         reason="Deletes records that Weighmaster made and nobody has used for a month.",
+    ),
+    Grant(
+        role=Role.CONTROLLER,
+        group=GROUP,
+        resources=(_RECORDS,),
+        verbs=("patch",),
+        reason="Notes on a record the day on which a running pod used it.",
+    ),
+    Grant(
+        role=Role.CONTROLLER,
+        group="",
+        resources=("namespaces",),
+        verbs=READ,
+        reason="Policies select namespaces by their labels, where running pods are audited too.",
+    ),
+    Grant(
+        role=Role.CONTROLLER,
+        group="",
+        resources=("pods",),
+        verbs=READ,
+        reason="Judges running pods, which policy or evidence may turn against.",
+    ),
+    Grant(
+        role=Role.CONTROLLER,
+        group="",
+        resources=("pods",),
+        verbs=("patch",),
+        reason=(
+            "Labels a pod to put it into quarantine, takes the label off again, and sets the"
+            " deadline of one whose time is over. Nothing else of a pod is written, and none is"
+            " deleted."
+        ),
+    ),
+    Grant(
+        role=Role.CONTROLLER,
+        group="",
+        resources=("pods/eviction",),
+        verbs=("create",),
+        reason="Evicts running pods where a policy says so; PodDisruptionBudgets are honoured.",
+    ),
+    Grant(
+        role=Role.CONTROLLER,
+        group=_NETWORKING,
+        resources=("networkpolicies",),
+        verbs=(*READ, "create", "update", "delete"),
+        reason=(
+            "Keeps the NetworkPolicies that isolate sandboxed pods, and finds those that open"
+            " them. Only its own are written."
+        ),
+    ),
+    Grant(
+        role=Role.CONTROLLER,
+        group=_APPS,
+        resources=("replicasets",),
+        verbs=("get",),
+        reason="Finds the Deployment of a pod, to tell it what happens to its pods.",
+    ),
+    Grant(
+        role=Role.CONTROLLER,
+        group=_APPS,
+        resources=("deployments", "statefulsets", "daemonsets"),
+        verbs=("patch",),
+        reason=(
+            "Restarts what owns confined pods once they are approved, where a SandboxProfile says"
+            " `release: Rollout`. It writes one annotation of the pod template."
+        ),
+    ),
+    Grant(
+        role=Role.CONTROLLER,
+        group="",
+        resources=("events",),
+        verbs=("create",),
+        reason="Tells on pods and their owners what was found and done.",
     ),
     Grant(
         role=Role.CONTROLLER,

@@ -78,7 +78,9 @@ def judge(served: Served, snapshot: Snapshot, now: datetime) -> Verdict:
     if decision is None:
         return UNDECIDABLE
     objections = tuple(_objections(decision))
-    return Verdict(decision.id, decision.action, objections, awaits(decision))
+    return Verdict(
+        decision.id, decision.action, objections, awaits(decision, outcome=Outcome.ERROR)
+    )
 
 
 def _objections(decision: Decision) -> Iterable[Objection]:
