@@ -538,6 +538,7 @@ async def test_policy_that_opens_a_sandboxed_pod_is_said_loudly(
     await eventually(lambda: running_status(cluster).get("exposed") == 1)
     assert "are not isolated" in running_status(cluster)["message"]
     assert running.metric("exposed_pods") == 1
+    await eventually(lambda: len(cluster.events("OpensSandbox")) == 1)
     assert "allow-dns" in cluster.events("SandboxOpened")[0]["message"]
     assert cluster.events("OpensSandbox")[0]["involvedObject"]["name"] == "allow-dns"
     opening["spec"]["podSelector"] = {
@@ -557,6 +558,7 @@ async def test_pod_on_its_nodes_network_cannot_be_isolated_and_is_said_loudly(
     start()
     await pass_by(time, 4)
     await eventually(lambda: running_status(cluster).get("exposed") == 1)
+    await eventually(lambda: len(cluster.events("SandboxOpened")) == 1)
     assert "its node's network" in cluster.events("SandboxOpened")[0]["message"]
 
 
