@@ -72,7 +72,8 @@ def test_what_cannot_be_decided_is_neither_objected_to_nor_lawful() -> None:
 
 def test_policy_that_cannot_be_used_and_publisher_that_is_missing_decide_nothing() -> None:
     deny: Json = {"origin": {"assurance": "Namespace", "publishers": {"deny": ["gone"]}}}
-    for rule in ({"watermark": {}}, deny):
+    rules: list[Json] = [{"watermark": {}}, deny]
+    for rule in rules:
         found = judge(served(pod()), snapshot(policy(rule)), NOW)
         assert (found.objected, found.lawful) == (False, False)
 
