@@ -17,7 +17,7 @@ from weighmaster.api.v1alpha1.record import (
     ModelRecordSpec,
     ModelRecordStatus,
 )
-from weighmaster.core.assess import Belonging, Supplied, assess, stated
+from weighmaster.core.assess import Supplied, assess
 from weighmaster.core.attestations import Demand
 from weighmaster.core.evaluate.records import (
     read_record,
@@ -26,6 +26,7 @@ from weighmaster.core.evaluate.records import (
     supplied_digest,
 )
 from weighmaster.core.evidence import CardFacts, Evidence, Gap, GapReason
+from weighmaster.core.statements import Belonging, stated
 
 BUCKET = "s3://bank-models/llm"
 DIGEST = f"sha256:{'a' * 64}"
