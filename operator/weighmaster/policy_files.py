@@ -1,6 +1,7 @@
 """Policies from files: for the command line, and for a webhook that runs without a cluster."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,14 @@ import msgspec
 from msgspec import structs
 
 from weighmaster.api import GROUP
-from weighmaster.api.v1alpha1 import API_VERSION, RESOURCES, VERSION
+from weighmaster.api.v1alpha1 import API_VERSION, RESOURCES, VERSION, ModelRecord
 from weighmaster.cluster.sandboxes import NETWORK_POLICIES, SANDBOXED_PODS, SandboxStore
 from weighmaster.cluster.store import KINDS, NAMESPACES, PolicyStore
 from weighmaster.core.enforce.confinement.network import SANDBOX_LABEL
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.evaluate.stored import read_metadata
 from weighmaster.core.installation import LOCAL, Installation
+from weighmaster.core.statements import with_statement
 from weighmaster.errors import PolicyError
 from weighmaster.manifests import Document, read_files
 
@@ -112,6 +114,8 @@ def _take(store: PolicyStore, document: Document) -> bool:
         raise PolicyError(f"{where}: there is no {kind} in {version}, only in {GROUP}/{VERSION}")
     if version == API_VERSION and document.warnings:
         raise PolicyError(f"{where}: {document.warnings[0]}")
+    if version == API_VERSION and kind == ModelRecord.names.kind:
+        value = with_statement(value, datetime.now(UTC))
     return add_document(store, value) and kind in ("ClusterModelPolicy", "ModelPolicy")
 
 

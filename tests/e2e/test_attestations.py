@@ -33,10 +33,11 @@ from weighmaster.api.v1alpha1.record import (
     AttestationState,
     ModelRecordSpec,
 )
-from weighmaster.core.assess import Belonging, Supplied, assess
+from weighmaster.core.assess import Supplied, assess
 from weighmaster.core.attestations import Demand
 from weighmaster.core.evaluate.records import record_name
 from weighmaster.core.evidence import SignatureKind
+from weighmaster.core.statements import Belonging
 from weighmaster.core.verify.authorities import (
     Authority,
     KnownAuthority,

@@ -11,8 +11,9 @@ from tests.signing.chains import Chain
 from tests.signing.cosign import SUITES
 from weighmaster.api.v1alpha1.record import AuthorityResult, ModelRecordSpec, SignatureMethod
 from weighmaster.api.v1alpha1.rules import Coverage
-from weighmaster.core.assess import Belonging, Supplied, assess
+from weighmaster.core.assess import Supplied, assess
 from weighmaster.core.evidence import SignatureKind
+from weighmaster.core.statements import Belonging
 from weighmaster.core.verify.authorities import (
     Authority,
     KnownAuthority,

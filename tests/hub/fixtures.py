@@ -11,6 +11,7 @@ Where there is none and none can be fetched, tests that need it are skipped, wit
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,8 +21,18 @@ from tests.hub.registry import Registry, RegistryUnavailableError, running_regis
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """A running registry, shared by the tests of the session: use repositories of your own."""
+    yield from _running(tmp_path_factory.mktemp("registry"), locked=False)
+
+
+@pytest.fixture(scope="session")
+def locked_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """One that wants a user and password (``tests.hub.registry``)."""
+    yield from _running(tmp_path_factory.mktemp("locked"), locked=True)
+
+
+def _running(directory: Path, *, locked: bool) -> Iterator[Registry]:
     try:
-        with running_registry(tmp_path_factory.mktemp("registry")) as running:
+        with running_registry(directory, locked=locked) as running:
             yield running
     except RegistryUnavailableError as error:
         if os.environ.get("CI"):

@@ -6,6 +6,7 @@ unpacked there (nothing is installed). It has no referrers API, so clients use t
 ``python -m tests.hub.registry`` prints where the program is.
 """
 
+import base64
 import os
 import shutil
 import socket
@@ -26,6 +27,10 @@ from tests.hub.artifacts import Contents
 _PACKAGE = "docker-registry"
 _START_TIMEOUT = 20.0
 
+USER, PASSWORD = "user", "hunter2"
+_PASSWORD_HASH = "$2b$05$cPBgN9U7kTDJl8ZSHNM7h.1LqkJI6vN8mwMPAvPsXLFWOkmp3YBhy"
+"""What a locked registry lets in (htpasswd knows bcrypt only)."""
+
 
 class RegistryUnavailableError(Exception):
     """There is no registry on this machine and none can be fetched; the message says why."""
@@ -33,9 +38,10 @@ class RegistryUnavailableError(Exception):
 
 @dataclass(frozen=True)
 class Registry:
-    """A running registry."""
+    """A running registry. ``authorization`` is the header that opens it, where it is locked."""
 
     port: int
+    authorization: str = ""
 
     @property
     def address(self) -> str:
@@ -45,23 +51,28 @@ class Registry:
         """Store everything, blobs before manifests, digests before tags."""
         base = f"http://{self.address}/v2/{repository}"
         for digest, content in contents.blobs.items():
-            where = _send("POST", f"{base}/blobs/uploads/").headers["Location"]
+            where = self._send("POST", f"{base}/blobs/uploads/").headers["Location"]
             target = urljoin(f"{base}/", where)
             joint = "&" if "?" in target else "?"
             url = f"{target}{joint}digest={quote(digest)}"
-            _send("PUT", url, content, "application/octet-stream")
+            self._send("PUT", url, content, "application/octet-stream")
         for name, (media_type, content) in contents.manifests.items():
-            _send("PUT", f"{base}/manifests/{name}", content, media_type)
+            self._send("PUT", f"{base}/manifests/{name}", content, media_type)
 
+    def ping(self) -> None:
+        """Raise OSError unless it answers."""
+        self._send("GET", f"http://{self.address}/v2/")
 
-def _send(
-    method: str, url: str, content: bytes | None = None, media_type: str = ""
-) -> "urllib.request._UrlopenRet":
-    headers = {"Content-Type": media_type} if media_type else {}
-    request = urllib.request.Request(url, content, headers, method=method)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=10) as answer:
-        return answer
+    def _send(
+        self, method: str, url: str, content: bytes | None = None, media_type: str = ""
+    ) -> "urllib.request._UrlopenRet":
+        headers = {"Content-Type": media_type} if media_type else {}
+        if self.authorization:
+            headers["Authorization"] = self.authorization
+        request = urllib.request.Request(url, content, headers, method=method)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=10) as answer:
+            return answer
 
 
 def find_program() -> Path:
@@ -116,8 +127,11 @@ def _run(command: list[str], directory: str) -> None:
 
 
 @contextmanager
-def running_registry(directory: Path) -> Iterator[Registry]:
-    """A registry that keeps everything in a directory, until the context ends."""
+def running_registry(directory: Path, *, locked: bool = False) -> Iterator[Registry]:
+    """A registry that keeps everything in a directory, until the context ends.
+
+    ``locked`` lets in USER with PASSWORD only.
+    """
     program = find_program()
     port = _free_port()
     configuration = directory / "config.yml"
@@ -128,12 +142,18 @@ def running_registry(directory: Path) -> Iterator[Registry]:
         "delete: {enabled: true}}\n"
         f"http: {{addr: '127.0.0.1:{port}', secret: tests}}\n"
     )
+    if locked:
+        users = directory / "htpasswd"
+        users.write_text(f"{USER}:{_PASSWORD_HASH}\n")
+        with configuration.open("a") as more:
+            more.write(f"auth: {{htpasswd: {{realm: tests, path: {users}}}}}\n")
+    pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     with (directory / "registry.log").open("w") as log:
         process = subprocess.Popen(
             [program, "serve", configuration], stdout=log, stderr=subprocess.STDOUT
         )
         try:
-            registry = Registry(port)
+            registry = Registry(port, f"Basic {pair}" if locked else "")
             _wait(registry, process, directory / "registry.log")
             yield registry
         finally:
@@ -154,7 +174,7 @@ def _wait(registry: Registry, process: "subprocess.Popen[bytes]", log: Path) -> 
         if process.poll() is not None:
             break
         try:
-            _send("GET", f"http://{registry.address}/v2/")
+            registry.ping()
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
         else:

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from weighmaster.api.v1alpha1.jurisdictions import Code
 from weighmaster.api.v1alpha1.record import (
     Assertions,
     AuthorityResult,
@@ -33,10 +32,9 @@ from weighmaster.core.evidence import (
     SignatureBundle,
     SignatureKind,
     Unavailable,
-    UnavailableReason,
     content_digest,
 )
-from weighmaster.core.values import ModelReference
+from weighmaster.core.statements import Belonging
 from weighmaster.core.verify.authorities import Authority, KnownAuthority
 from weighmaster.core.verify.compare import File, Scope
 from weighmaster.core.verify.cosign import split_material, verify_cosign
@@ -72,13 +70,6 @@ _LINEAGE_GAPS = (
     GapReason.CARD_MALFORMED,
     GapReason.CONFIG_NOT_READ,
 )
-
-
-class Belonging(Struct, frozen=True):
-    """Whose namespace a reference lies in, for people."""
-
-    publisher: str | None = None
-    jurisdiction: Code | None = None
 
 
 class Supplied(Struct, frozen=True):
@@ -173,39 +164,6 @@ def unavailable(answer: Unavailable, belonging: Belonging) -> ModelRecordStatus:
             Failure(reason=answer.reason, message=_clip(answer.message) or answer.reason.value)
         ],
         fetched_at=_time(answer.at),
-    )
-
-
-def stated(
-    reference: ModelReference, spec: ModelRecordSpec, belonging: Belonging, now: datetime
-) -> ModelRecordStatus:
-    """The status of a record of whose reference nothing can be fetched: what people assert."""
-    asserted = spec.asserted
-    if asserted is None or (asserted.license is None and asserted.base_models is None):
-        message = (
-            f"nothing can be fetched for {reference.scheme}: references; state the licence or the"
-            " base models in spec.asserted, and have files verified before start by a content rule"
-        )
-        failure = Failure(reason=UnavailableReason.UNSUPPORTED_SCHEME, message=message)
-        return ModelRecordStatus(
-            state=EvidenceState.FAILED,
-            publisher=belonging.publisher,
-            jurisdiction=belonging.jurisdiction,
-            failures=[failure],
-            fetched_at=now.replace(microsecond=0),
-        )
-    named = asserted.base_models
-    return ModelRecordStatus(
-        state=EvidenceState.ASSERTED,
-        publisher=belonging.publisher,
-        jurisdiction=belonging.jurisdiction,
-        license=asserted.license,
-        license_basis=Basis.ASSERTED if asserted.license else None,
-        base_models=list(named or ()),
-        lineage_known=named is not None,
-        lineage_basis=Basis.ASSERTED if named is not None else None,
-        supplied=supplied_digest(spec),
-        fetched_at=now.replace(microsecond=0),
     )
 
 

@@ -6,9 +6,10 @@ from hashlib import sha256
 from msgspec import Struct
 
 from weighmaster.api.v1alpha1.record import EvidenceState, Failure, ModelRecordStatus
-from weighmaster.core.assess import MAX_AUTHORITIES, Belonging
+from weighmaster.core.assess import MAX_AUTHORITIES
 from weighmaster.core.attestations import MAX_DEMANDS, Demand
 from weighmaster.core.evaluate.records import OMITTED, is_gathered, supplied_digest
+from weighmaster.core.statements import Belonging
 from weighmaster.core.verify.authorities import KnownAuthority
 from weighmaster.records.held import Held
 from weighmaster.records.status import (

@@ -9,9 +9,10 @@ import structlog
 from msgspec import Struct, structs
 
 from weighmaster.api.v1alpha1.record import ModelRecordStatus
-from weighmaster.core.assess import MAX_FAILURES, Supplied, assess, stated, unavailable
+from weighmaster.core.assess import MAX_FAILURES, Supplied, assess, unavailable
 from weighmaster.core.evaluate.records import is_gathered
 from weighmaster.core.evidence import Evidence, Unavailable, UnavailableReason
+from weighmaster.core.statements import stated
 from weighmaster.core.values import ModelReference
 from weighmaster.core.withdrawn import with_withdrawn
 from weighmaster.gather.credentials import NONE, Credentials

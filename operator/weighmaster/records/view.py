@@ -6,12 +6,13 @@ import msgspec
 
 from weighmaster.api.v1alpha1.rules import Lineage
 from weighmaster.cluster.client import Json
-from weighmaster.core.assess import MAX_AUTHORITIES, Belonging
+from weighmaster.core.assess import MAX_AUTHORITIES
 from weighmaster.core.attestations import MAX_DEMANDS
 from weighmaster.core.evaluate.policies import read_spec
 from weighmaster.core.evaluate.snapshot import Publisher, Snapshot, read_publisher
 from weighmaster.core.evaluate.stored import read_metadata
 from weighmaster.core.globs import aliases
+from weighmaster.core.statements import Belonging
 from weighmaster.core.values import ModelReference
 from weighmaster.records.authorities import (
     Demanded,

@@ -1,6 +1,7 @@
 """``weighmaster explain``: the whole trace, and evidence from records among the files."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 from click.testing import CliRunner
@@ -10,7 +11,7 @@ from weighmaster.cli.main import cli
 COMMIT = "a" * 40
 REFERENCE = f"hf://acme/m@{COMMIT}"
 
-POD = {
+POD: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "Pod",
     "metadata": {"name": "p", "namespace": "chat"},
@@ -24,7 +25,7 @@ POD = {
         ]
     },
 }
-POLICY = {
+POLICY: dict[str, Any] = {
     "apiVersion": "weighmaster.dev/v1alpha1",
     "kind": "ClusterModelPolicy",
     "metadata": {"name": "all"},
@@ -45,8 +46,11 @@ RECORD = {
 }
 
 
-def explained(folder: Path, *policies: object) -> str:
-    (folder / "pod.yaml").write_text(yaml.safe_dump(POD))
+def explained(folder: Path, *policies: object, model: str = "") -> str:
+    container = POD["spec"]["containers"][0]
+    given = {**container, "args": [f"--model={model}"]} if model else container
+    made = {**POD, "spec": {"containers": [given]}}
+    (folder / "pod.yaml").write_text(yaml.safe_dump(made))
     (folder / "policies.yaml").write_text(yaml.safe_dump_all(policies))
     arguments = ["explain", "-f", str(folder / "pod.yaml"), "-p", str(folder / "policies.yaml")]
     result = CliRunner().invoke(cli, arguments, env={"COLUMNS": "200"})
@@ -90,3 +94,22 @@ def test_what_was_attested_is_shown_with_who_and_when(tmp_path: Path) -> None:
     said = explained(tmp_path, POLICY, record)
     assert "https://scan.example/v1: Attested (scanner@bank.example, 2026-11-20 03:00Z)" in said
     assert "https://scan.example/v1: NotAttested (there is none)" in said
+
+
+def test_statement_about_a_bucket_counts_as_it_is_written_and_is_said_to_be_one(
+    tmp_path: Path,
+) -> None:
+    rule = {"license": {"allow": ["MIT"], "assertions": "AnyReference"}}
+    spec = {**POLICY["spec"], "rules": [{"name": "licensed", **rule}]}
+    told = {"reference": "s3://bank/llm", "asserted": {"license": "MIT"}}
+    record = {**RECORD, "spec": told, "status": {}}
+    said = explained(tmp_path, {**POLICY, "spec": spec}, record, model="s3://bank/llm")
+    assert "which holds what people assert; nothing can be fetched" in said
+    assert "licence: MIT (asserted)" in said
+    assert ": Allow" in said
+
+
+def test_statement_about_a_hubs_model_is_no_evidence_without_a_cluster(tmp_path: Path) -> None:
+    told = {"reference": REFERENCE, "asserted": {"license": "MIT"}}
+    said = explained(tmp_path, POLICY, {**RECORD, "spec": told, "status": {}})
+    assert "evidence is being gathered" in said

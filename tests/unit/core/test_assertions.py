@@ -5,26 +5,32 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.signing.attesting import SCAN, about, attestation, bundled
 from tests.unit.core.builders import NOW
-from tests.unit.core.test_assess import KEY, assert_storable, signed_evidence, status_of
+from tests.unit.core.test_assess import KEY, assert_storable, known, signed_evidence, status_of
 from weighmaster.api.v1alpha1.record import (
     Assertions,
+    AttestationState,
     Basis,
     DetachedBundle,
     EvidenceState,
     ModelRecordSpec,
     ModelRecordStatus,
 )
-from weighmaster.core.assess import Belonging, stated
+from weighmaster.core.assess import Supplied, assess
+from weighmaster.core.attestations import Demand
 from weighmaster.core.evaluate.records import (
     read_record,
     read_reference,
     record_key,
     supplied_digest,
 )
-from weighmaster.core.evidence import CardFacts, Gap, GapReason
+from weighmaster.core.evidence import CardFacts, Evidence, Gap, GapReason
+from weighmaster.core.statements import Belonging, stated
 
 BUCKET = "s3://bank-models/llm"
+DIGEST = f"sha256:{'a' * 64}"
+IMAGE = f"oci://r.example/acme/m@{DIGEST}"
 SILENT = GapReason.CARD_MISSING
 
 
@@ -108,6 +114,19 @@ def test_that_there_is_no_base_model_cannot_be_asserted_against_the_card() -> No
     malformed = Gap(GapReason.CARD_MALFORMED, "README.md")
     status = status_of(signed_evidence(KEY, card=card, gaps=(malformed,)), asserted=none)
     assert not status.lineage_known
+
+
+def test_no_attestation_holds_while_the_bundle_that_is_supplied_could_not_be_read() -> None:
+    attested = bundled(attestation(about(DIGEST)), KEY, DIGEST)
+    found = Evidence(reference=IMAGE, resolved=IMAGE, signatures=(attested,))
+    demand = Demand(SCAN, known(KEY))
+
+    def state(unread: str | None) -> AttestationState:
+        supplied = Supplied(ModelRecordSpec(reference=IMAGE), unread=unread)
+        return assess(found, supplied, (), Belonging(), NOW, (demand,)).attestations[0].state
+
+    assert state(None) is AttestationState.ATTESTED
+    assert state("ConfigMap scans does not exist") is AttestationState.UNKNOWN
 
 
 # As decisions read it.

@@ -20,7 +20,7 @@ from weighmaster.api.v1alpha1.record import (
     ModelRecordSpec,
     ModelRecordStatus,
 )
-from weighmaster.core.assess import Belonging, Supplied, assess, unavailable
+from weighmaster.core.assess import Supplied, assess, unavailable
 from weighmaster.core.evaluate.records import HIDING
 from weighmaster.core.evidence import (
     UNPLACED,
@@ -38,6 +38,7 @@ from weighmaster.core.evidence import (
     Unavailable,
     UnavailableReason,
 )
+from weighmaster.core.statements import Belonging
 from weighmaster.core.verify.authorities import KeyAuthority, KnownAuthority, key_authority
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -39,7 +39,7 @@ from weighmaster.api.v1alpha1.record import (
     ModelRecordSpec,
     ModelRecordStatus,
 )
-from weighmaster.core.assess import Belonging, Supplied, assess
+from weighmaster.core.assess import Supplied, assess
 from weighmaster.core.attestations import (
     MAX_DEMANDS,
     MAX_PREDICATES,
@@ -53,6 +53,7 @@ from weighmaster.core.evidence import (
     SignatureBundle,
     content_digest,
 )
+from weighmaster.core.statements import Belonging
 from weighmaster.core.verify.authorities import KnownAuthority
 
 STRANGER = ec.generate_private_key(ec.SECP256R1())

@@ -19,6 +19,10 @@ Start = Callable[..., RecordKeeper]
 Settle = Callable[[], Awaitable[None]]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.import_plugin("tests.hub.fixtures")
+
+
 @pytest.fixture
 def time() -> Time:
     return Time()

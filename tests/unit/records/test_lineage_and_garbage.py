@@ -29,11 +29,12 @@ from tests.unit.records.situations import (
     resolved,
 )
 from weighmaster.cluster.recording import MAX_NAMES
-from weighmaster.core.assess import Belonging, unavailable
+from weighmaster.core.assess import unavailable
 from weighmaster.core.evaluate import Finding, evaluate
 from weighmaster.core.evaluate.records import record_name
 from weighmaster.core.evidence import CardFacts, Evidence
 from weighmaster.core.reasons import Reason
+from weighmaster.core.statements import Belonging
 from weighmaster.core.values import Outcome
 from weighmaster.errors import ClusterError
 from weighmaster.records.held import hold

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from tests.unit.cluster.conftest import eventually
 from tests.unit.core.builders import namespaced, policy, snapshot, use, workload
 from tests.unit.core.test_assess import signed_evidence
@@ -14,6 +16,7 @@ from weighmaster.core.evaluate import evaluate
 from weighmaster.core.reasons import Reason
 from weighmaster.core.values import Outcome
 from weighmaster.handlers.status import Surroundings, desired_status
+from weighmaster.records.authorities import named_identities
 from weighmaster.records.view import View
 
 Json = dict[str, Any]
@@ -33,7 +36,6 @@ def rules(number: int) -> list[Json]:
 
 
 CROWD = namespaced(*rules(20), name="crowd")
-FITTING = namespaced(*rules(MAX_AUTHORITIES // 16 - 1), name="crowd")
 
 
 async def test_record_holds_what_it_can_and_says_that_it_is_not_all(
@@ -61,8 +63,16 @@ async def test_record_says_so_no_more_once_all_fit(
     cluster.put("modelrecords", record(PINNED, "m"))
     start()
     await eventually(lambda: failure_of(cluster).get("reason") == "AuthoritiesOmitted", within=30)
-    cluster.put("modelpolicies", FITTING)
-    await eventually(lambda: not failure_of(cluster))
+    before = cluster.status("m")["authorities"]
+    held = [msgspec.to_builtins(each.identity) for each in named_identities([CROWD], [])]
+    first = [held[at : at + 16] for at in range(0, MAX_AUTHORITIES, 16)]
+    fitting = [
+        {"signature": {"authorities": [{"keyless": each["keyless"]} for each in some]}}
+        for some in first
+    ]
+    cluster.put("modelpolicies", namespaced(*fitting, name="crowd"))
+    await eventually(lambda: not failure_of(cluster), within=30)
+    assert cluster.status("m")["authorities"] == before
 
 
 async def test_rule_whose_signer_is_not_looked_for_is_refused_and_does_not_wait(

@@ -11,7 +11,7 @@ from tests.signing.bundles import key_bundle, model_statement, public_pem
 from tests.signing.cosign import attached, legacy, payload_of, statement
 from weighmaster.api.v1alpha1.record import AuthorityResult, ModelRecordSpec
 from weighmaster.api.v1alpha1.rules import Coverage
-from weighmaster.core.assess import Belonging, Supplied, assess
+from weighmaster.core.assess import Supplied, assess
 from weighmaster.core.evidence import (
     Basis,
     Evidence,
@@ -20,6 +20,7 @@ from weighmaster.core.evidence import (
     GapReason,
     SignatureBundle,
 )
+from weighmaster.core.statements import Belonging
 from weighmaster.core.verify.authorities import KnownAuthority, key_authority
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
