@@ -22,6 +22,7 @@ from weighmaster.loops import kept_running
 from weighmaster.records.keeper import RecordKeeper
 from weighmaster.records.material import NamespaceMaterial
 from weighmaster.records.supplied import Supplies
+from weighmaster.records.waiting import WaitingWorkloads
 from weighmaster.telemetry import CertificateMetrics, StoreMetrics
 
 LEASE = "weighmaster-controller"
@@ -38,6 +39,8 @@ async def run_controller(settings: ControllerSettings) -> None:
         material = NamespaceMaterial(client, settings.namespace)
         supplies = Supplies(material, settings.gather, settings.credentials_secrets)
         keeper = RecordKeeper(client, gatherer, supplies, metrics)
+        waiting = WaitingWorkloads(client, keeper.held)
+        keeper.on_written = waiting.wake
         statuses = StatusReconciler(client, metrics, omitted=keeper.omitted)
         certificates = settings.certificates and CertificateKeeper(
             client, settings.namespace, settings.certificates, CertificateMetrics(registry)
@@ -52,7 +55,7 @@ async def run_controller(settings: ControllerSettings) -> None:
         async def lead() -> None:
             handlers = new_registry()
             register(handlers, statuses)
-            loops = [statuses.run(), keeper.run()]
+            loops = [statuses.run(), keeper.run(), waiting.run()]
             if certificates:
                 loops.append(certificates.run())
             async with kept_running(*loops):
@@ -71,13 +74,13 @@ async def run_controller(settings: ControllerSettings) -> None:
                 else:
                     return
 
-        waiting = asyncio.create_task(candidate(), name="lead")
+        leadership = asyncio.create_task(candidate(), name="lead")
         # Until kopf, once it runs, puts its own handlers in place.
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, waiting.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, leadership.cancel)
         try:
-            await asyncio.wait([waiting])
-            if not waiting.cancelled():
-                waiting.result()
+            await asyncio.wait([leadership])
+            if not leadership.cancelled():
+                leadership.result()
         finally:
             await health.stop()
