@@ -17,6 +17,7 @@ from weighmaster.api.v1alpha1 import (
     ModelRecord,
     SandboxProfile,
 )
+from weighmaster.core.workload_kinds import CHANGEABLE
 
 REGISTRATION = "admissionregistration.k8s.io"
 READ = ("list", "watch")
@@ -151,6 +152,19 @@ GRANTS: tuple[Grant, ...] = (
         resources=(_RECORDS,),
         verbs=("delete",),
         reason="Deletes records that Weighmaster made and nobody has used for a month.",
+    ),
+    *(
+        Grant(
+            role=Role.CONTROLLER,
+            group=kinds.group,
+            resources=kinds.resources,
+            verbs=("list", "patch"),
+            reason=(
+                "Takes the label off workloads that were let in before it was known what to pin"
+                " them to, so that they pass admission again."
+            ),
+        )
+        for kinds in CHANGEABLE
     ),
     Grant(
         role=Role.CONTROLLER,

@@ -76,14 +76,22 @@ class ApiClient:
             await self._session.close()
 
     async def list(
-        self, path: str, *, metadata_only: bool = False, keep: Keep = everything
+        self,
+        path: str,
+        *,
+        metadata_only: bool = False,
+        keep: Keep = everything,
+        selector: str = "",
     ) -> Listing:
         """Every object of a resource, page by page, or what ``keep`` makes of each.
 
-        Raises ResourceExpiredError when the listing took longer than its version is kept.
+        ``selector`` selects by labels. Raises ResourceExpiredError when the listing took longer
+        than its version is kept.
         """
         items: list[Any] = []
         parameters = {"limit": str(PAGE_SIZE)}
+        if selector:
+            parameters["labelSelector"] = selector
         while True:
             page = await self._json(
                 "GET", path, parameters, METADATA_LIST if metadata_only else "application/json"

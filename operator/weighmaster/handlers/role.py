@@ -24,6 +24,7 @@ from weighmaster.quarantine.terms import Terms
 from weighmaster.records.keeper import RecordKeeper
 from weighmaster.records.material import NamespaceMaterial
 from weighmaster.records.supplied import Supplies
+from weighmaster.records.waiting import WaitingWorkloads
 from weighmaster.telemetry import CertificateMetrics, SandboxMetrics, StoreMetrics
 
 LEASE = "weighmaster-controller"
@@ -40,6 +41,8 @@ async def run_controller(settings: ControllerSettings) -> None:
         material = NamespaceMaterial(client, settings.namespace)
         supplies = Supplies(material, settings.gather, settings.credentials_secrets)
         keeper = RecordKeeper(client, gatherer, supplies, metrics)
+        waiting = WaitingWorkloads(client, keeper.held)
+        keeper.on_written = waiting.wake
         statuses = StatusReconciler(client, metrics, omitted=keeper.omitted)
         certificates = settings.certificates and CertificateKeeper(
             client, settings.namespace, settings.certificates, CertificateMetrics(registry)
@@ -65,7 +68,7 @@ async def run_controller(settings: ControllerSettings) -> None:
             sandbox = SandboxKeeper(client, metrics, sandbox_metrics, terms)
             handlers = new_registry()
             register(handlers, statuses)
-            loops = [statuses.run(), keeper.run(), sandbox.run()]
+            loops = [statuses.run(), keeper.run(), sandbox.run(), waiting.run()]
             if certificates:
                 loops.append(certificates.run())
             async with kept_running(*loops):
@@ -84,13 +87,13 @@ async def run_controller(settings: ControllerSettings) -> None:
                 else:
                     return
 
-        waiting = asyncio.create_task(candidate(), name="lead")
+        leadership = asyncio.create_task(candidate(), name="lead")
         # Until kopf, once it runs, puts its own handlers in place.
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, waiting.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, leadership.cancel)
         try:
-            await asyncio.wait([waiting])
-            if not waiting.cancelled():
-                waiting.result()
+            await asyncio.wait([leadership])
+            if not leadership.cancelled():
+                leadership.result()
         finally:
             await health.stop()

@@ -102,6 +102,8 @@ class RecordKeeper:
         self._view = View((), ())
         self._known: dict[str, KnownAuthority] = {}
         self._known_at: datetime | None = None
+        self.on_written: Callable[[], None] = _nothing
+        """Called when the status of a record has been written."""
 
     def not_ready(self) -> str | None:
         """Why records cannot be kept yet; None when they can."""
@@ -109,6 +111,10 @@ class RecordKeeper:
             if not reflector.synced:
                 return f"{reflector.resource.name} have not been listed yet"
         return None
+
+    def held(self) -> list[Held]:
+        """The records as they were at the last look."""
+        return [held for held in self._held.values() if held is not None]
 
     def omitted(self) -> frozenset[str]:
         """What policies ask for that no record says anything of."""
@@ -254,6 +260,7 @@ class RecordKeeper:
             status_patch(status, held, made_with, self._clock()),
         )
         self._written[held.metadata.name] = held.stored, self._clock() + PAUSE
+        self.on_written()
         _log.info(
             "record updated",
             record=held.metadata.name,
@@ -300,6 +307,10 @@ class RecordKeeper:
             )
             for stored in self._mirror.of(plural)
         ]
+
+
+def _nothing() -> None:
+    pass
 
 
 def _is(one: object, other: object) -> bool:

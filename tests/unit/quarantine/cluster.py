@@ -88,9 +88,15 @@ class MemoryCluster(ApiClient):
         self._wake()
 
     async def list(
-        self, path: str, *, metadata_only: bool = False, keep: Keep = everything
+        self,
+        path: str,
+        *,
+        metadata_only: bool = False,
+        keep: Keep = everything,
+        selector: str = "",
     ) -> Listing:
         await asyncio.sleep(0)
+        assert not selector
         assert metadata_only is (path == _PATHS["Namespace"])
         self._fail("list", path)
         found = copy.deepcopy(list(self.objects.get(path, {}).values()))

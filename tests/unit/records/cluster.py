@@ -80,9 +80,15 @@ class FakeCluster(ApiClient):
         return found
 
     async def list(
-        self, path: str, *, metadata_only: bool = False, keep: Keep = everything
+        self,
+        path: str,
+        *,
+        metadata_only: bool = False,
+        keep: Keep = everything,
+        selector: str = "",
     ) -> Listing:
         assert not metadata_only
+        assert not selector
         await self._answer("list")
         found = copy.deepcopy(list(self.objects.get(path, {}).values()))
         return Listing(list(map(keep, found)), str(self.version))

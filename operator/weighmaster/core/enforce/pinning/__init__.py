@@ -64,7 +64,7 @@ class _Pinning:
         owner = owners.template_owner(document)
         if owner is not None:
             return self._as_it_came(lambda finding: explained.owned(finding, owner))
-        if old is not None and (owners.is_fixed(document) or owners.leaves_template(document, old)):
+        if old is not None and (owners.is_fixed(document) or not self._asked):
             return self._as_it_came(explained.advised)
         targets = {index: self._target(use) for index, use in self._wanted().items()}
         if any(target.awaits for target in targets.values()):
@@ -79,6 +79,17 @@ class _Pinning:
             late = marks.is_awaiting(document) and not owners.is_fixed(document)
             return self._as_it_came(explained.late if late else explained.advised)
         return self._written(made, failed)
+
+    @property
+    def _asked(self) -> bool:
+        """Whether a change is one to write anything in; no other must become a rollout."""
+        document, old = self.occasion.document, self.occasion.old
+        return (
+            old is None
+            or marks.is_awaiting(old)
+            or marks.asks_again(document, old)
+            or not owners.leaves_template(document, old)
+        )
 
     def _target(self, use: ModelUse) -> Target:
         return choose(use, self.former, self.decision, self.snapshot, self.occasion.now)
@@ -131,6 +142,11 @@ class _Pinning:
         return made.document, self._decided(made)
 
     def _written(self, made: Rewritten, failed: frozenset[ModelUse]) -> Pinned:
+        decided = self._decided(made)
+        if self._is_worse(decided):
+            unmarked = self._marked(self.occasion.document, self.uses, {}, awaiting=False)
+            explained = Explained(self.occasion.document, self._target)
+            return Pinned(unmarked, _explained(self.decision, explained.advised))
         document = self._marked(made.document, made.uses, made.paths, awaiting=False)
         # What could not be written stands where it stood, or behind what has been put before it.
         left = {(use.reference, use.role, use.process) for use in failed}
@@ -138,7 +154,20 @@ class _Pinning:
             use for use in made.uses if (use.reference, use.role, use.process) in left
         )
         explained = Explained(made.document, self._target, failed)
-        return Pinned(document, _explained(self._decided(made), explained.advised))
+        return Pinned(document, _explained(decided, explained.advised))
+
+    def _is_worse(self, decision: Decision) -> bool:
+        """Whether pinning what is there would only have its owner refused whatever they change.
+
+        A change of the template asks for it, and is told. The pods are refused in any case.
+        """
+        document, old = self.occasion.document, self.occasion.old
+        if old is None or marks.asks_again(document, old):
+            return False
+        return owners.leaves_template(document, old) and any(
+            finding.action is Action.DENY and finding.awaits is None
+            for finding in decision.findings
+        )
 
     def _decided(self, made: Rewritten) -> Decision:
         """The decision on what an object has become."""

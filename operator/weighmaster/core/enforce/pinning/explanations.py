@@ -51,7 +51,7 @@ class Explained:
     def waiting(self, finding: Finding, held: Mapping[ModelUse, Target]) -> Finding:
         """It is not known yet what it, or what is written together with it, stands for."""
         target = held.get(finding.use)
-        if target is None or target.problem:
+        if target is None or (target.problem and not target.awaits):
             return self.advised(finding)
         awaited = next(each.awaits for each in held.values() if each.awaits)
         return self._late(finding, target.awaits or awaited)
@@ -71,7 +71,7 @@ class Explained:
         if target.pinned is None:
             why = f", and cannot be pinned: {target.problem}"
             if target.awaits:
-                why = "; what it stands for is being found out"
+                why = f"; {_sought(target)}"
             return structs.replace(finding, message=f"{_CAN_MOVE}{why}", awaits=target.awaits)
         edits = plan(self._document, finding.use, target.pinned)
         if edits is None or finding.use in self._failed:
@@ -97,9 +97,14 @@ class Explained:
         return structs.replace(
             finding,
             reason=Reason.PIN_PENDING,
-            message=f"{_CAN_MOVE}; what it stands for is being found out, and {then}",
+            message=f"{_CAN_MOVE}; {_sought(self._target(finding.use))}, and {then}",
             awaits=awaits,
         )
+
+
+def _sought(target: Target) -> str:
+    hindered = f" ({target.problem})" if target.problem else ""
+    return f"what it stands for is being found out{hindered}"
 
 
 def _is_held(finding: Finding) -> bool:

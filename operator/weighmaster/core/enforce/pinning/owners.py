@@ -18,7 +18,6 @@ from typing import Any
 from msgspec import Struct
 
 from weighmaster.core.detect.templates import PLACES
-from weighmaster.core.enforce.pinning import marks
 from weighmaster.core.enforce.pinning.places import at
 
 Document = Mapping[str, Any]
@@ -79,9 +78,7 @@ def template_owner(document: Document) -> Owner | None:
 
 
 def leaves_template(document: Document, old: Document) -> bool:
-    """Whether an update changes nothing that pods are made from, nor asks to be pinned."""
-    if marks.is_awaiting(old) or marks.asks_again(document, old):
-        return False
+    """Whether an update changes nothing that pods are made from."""
     place = PLACES.get((str(document.get("apiVersion")), str(document.get("kind"))), ("spec", ""))
     if "spec" in document or "spec" in old:
         return bool(at(document, place[:-1]) == at(old, place[:-1]))

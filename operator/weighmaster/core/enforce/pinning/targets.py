@@ -5,6 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct, structs
 
+from weighmaster.api.v1alpha1.record import EvidenceState
 from weighmaster.core import references
 from weighmaster.core.decide import Decision
 from weighmaster.core.detect import detect
@@ -22,7 +23,7 @@ class Target(Struct, frozen=True):
     """What a use is to be pinned to.
 
     ``pinned`` is None as long as that is not known; then ``awaits`` is the reference whose record
-    will tell, if it can, and ``problem`` says why there is none otherwise.
+    will tell, if it can, and ``problem`` says what is in the way.
     """
 
     pinned: ModelReference | None = None
@@ -37,9 +38,11 @@ def resolve(use: ModelUse, snapshot: Snapshot, now: datetime) -> Target:
     record = snapshot.records.get(key)
     if record is None:
         return Target(awaits=key) if is_gathered(reference) else Target(problem=_NOWHERE)
+    see = f"see: kubectl get modelrecord {record.name}"
     if record.awaited(now):
         return Target(awaits=key)
-    see = f"see: kubectl get modelrecord {record.name}"
+    if record.status.state is EvidenceState.UNAVAILABLE:
+        return Target(awaits=key, problem=f"{record.missing(now)} ({see})")
     if missing := record.missing(now):
         return Target(problem=f"{missing} ({see})")
     if record.renamed is not None:
