@@ -182,6 +182,7 @@ WRITTEN = str(list(range(14)))
             {"s": [1] * 30, "l": [1] * 40},
         ),
         ("[predicate.l].all(p, p.all(x, p.all(y, x == y)))", {"l": [1] * 200}),
+        ("predicate.l.all(x, !predicate.t.matches('y+z'))", {"l": [1] * 600, "t": "x" * 15_000}),
         (
             f"predicate.l.all(x, {WRITTEN}.all(y, {WRITTEN}.all(z, x > y || y != z)))",
             {"l": [99] * 300},
