@@ -99,6 +99,16 @@ MISTAKES: dict[str, tuple[str, Json, str]] = {
         with_rule({"signature": {"threshold": 2, "authorities": [{"publisher": {}}]}}),
         "more signatures than there are authorities",
     ),
+    "an attestation by nobody": (
+        "ClusterModelPolicy",
+        with_rule({"attestation": {"predicateType": "https://a.b", "authorities": []}}),
+        "should have at least 1 items",
+    ),
+    "an attestation of nothing": (
+        "ClusterModelPolicy",
+        with_rule({"attestation": {"authorities": [{"publisher": {}}]}}),
+        "predicateType: Required value",
+    ),
     "a pattern that is not anchored": (
         "ClusterModelPolicy",
         with_rule(

@@ -103,14 +103,23 @@ def enveloped(
 
 
 def keyless_envelope(
-    statement: Json | bytes, instance: SigstoreInstance, party: Party, at: datetime, subject: str
+    statement: Json | bytes,
+    instance: SigstoreInstance,
+    party: Party,
+    at: datetime,
+    change: Callable[[Json], None] = lambda _: None,
 ) -> SignatureBundle:
-    """A keyless attestation in an envelope, with a promise of the instance's log."""
+    """A keyless attestation of the artifact in an envelope, with a promise of the instance's log.
+
+    ``change`` is made to the log entry before the log signs its promise.
+    """
     certificate = party.certificate
     content = enveloped(statement, party.key).content
-    entry = promise(envelope_entry(content, certificate), int(at.timestamp()), instance.rekor_key)
+    body = envelope_entry(content, certificate)
+    change(body)
+    entry = promise(body, int(at.timestamp()), instance.rekor_key)
     return structs.replace(
-        enveloped(statement, party.key, subject, [certificate], bundle=json.dumps(entry)),
+        enveloped(statement, party.key, DIGEST, [certificate], bundle=json.dumps(entry)),
         content=content,
     )
 

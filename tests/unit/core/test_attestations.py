@@ -178,6 +178,14 @@ def test_documentation_signatures_and_attestations_need_not_be_attested() -> Non
     )
 
 
+def test_a_file_that_a_signature_lies_in_need_not_be_attested_whatever_it_is_called() -> None:
+    signature = bundle_of(b"{}", "model.oms.json")
+    files = {**MODEL, signature.source: signature.content}
+    scan = bundled(attestation(about_files()), KEY)
+    assert outcome(result_of(scan, signature, files=files)) == (ATTESTED, None)
+    assert outcome(result_of(scan, files=files)) == (NOT_ATTESTED, "IncompleteCoverage")
+
+
 @pytest.mark.parametrize(
     "name",
     [

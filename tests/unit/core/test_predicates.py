@@ -170,6 +170,30 @@ def test_what_could_take_too_long_for_a_predicate_is_not_run(text: str) -> None:
     assert judge(text, {"l": [1], "m": [], "small": 1})[0] in (True, False)
 
 
+WRITTEN = str(list(range(14)))
+
+
+@pytest.mark.parametrize(
+    ("text", "predicate"),
+    [
+        # Each of these is small, and its steps multiply.
+        (
+            "predicate.s.all(x, predicate.l.all(y, predicate.l.all(z, x >= y || y >= z)))",
+            {"s": [1] * 30, "l": [1] * 40},
+        ),
+        ("[predicate.l].all(p, p.all(x, p.all(y, x == y)))", {"l": [1] * 200}),
+        ("predicate.l.all(x, !predicate.t.matches('y+z'))", {"l": [1] * 600, "t": "x" * 15_000}),
+        (
+            f"predicate.l.all(x, {WRITTEN}.all(y, {WRITTEN}.all(z, x > y || y != z)))",
+            {"l": [99] * 300},
+        ),
+    ],
+)
+def test_steps_of_nested_comprehensions_multiply(text: str, predicate: Any) -> None:
+    (found,) = judge(text, predicate)
+    assert "too large for it" in str(found)
+
+
 def test_a_large_predicate_costs_nothing_where_it_is_not_read() -> None:
     assert judge("predicate.small == 1", LARGE) == [True]
     assert judge("[1, 2, 3].exists(x, x == predicate.small)", LARGE) == [True]

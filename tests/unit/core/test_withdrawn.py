@@ -151,6 +151,13 @@ def test_what_was_there_before_and_could_not_be_seen_is_nothing_new() -> None:
     assert decided(over_time([B], unknown(B), [A])) is Action.DENY
 
 
+def test_what_was_made_at_the_same_time_or_says_no_time_renews_nothing() -> None:
+    failed = statement("b", "FAILED", 2)
+    for other in (statement("a", hours=2), A):
+        assert decided(over_time([failed], [other])) is Action.DENY
+    assert decided(over_time([B], [statement("c", hours=9)])) is Action.DENY
+
+
 def test_another_signer_renews_nothing() -> None:
     other = statement("c", identity="somebody else")
     assert set(digests(over_time([B], [other], demands=()))) == {"b", "c"}

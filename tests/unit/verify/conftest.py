@@ -66,6 +66,6 @@ def keyless(
         party = instance.certificate(name, ISSUER, at)
         if request.param == "bundle":
             return beside(instance.sign(statement, name, ISSUER, at, party), DIGEST)
-        return keyless_envelope(statement, instance, party, at + timedelta(seconds=1), DIGEST)
+        return keyless_envelope(statement, instance, party, at + timedelta(seconds=1))
 
     return make

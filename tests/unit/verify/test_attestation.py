@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -28,7 +29,7 @@ from tests.signing.attesting import (
     keyless_envelope,
     refusals,
 )
-from tests.signing.bundles import Json, certificate_bundle, public_pem
+from tests.signing.bundles import Json, b64, certificate_bundle, public_pem
 from tests.signing.chains import NOW, YEAR, Chain
 from tests.signing.cosign import DIGEST, OTHER, entry_body, promise
 from tests.signing.sigstore_instance import SigstoreInstance
@@ -156,19 +157,80 @@ def test_the_log_entry_must_be_of_this_very_envelope(
 ) -> None:
     party = instance.certificate(NAME, ISSUER, AT)
     at = AT + timedelta(seconds=1)
-    mine = keyless_envelope(attestation(about(DIGEST)), instance, party, at, DIGEST)
-    other = keyless_envelope(attestation(about(OTHER)), instance, party, at, DIGEST)
+    mine = keyless_envelope(attestation(about(DIGEST)), instance, party, at)
+    other = keyless_envelope(attestation(about(OTHER)), instance, party, at)
     assert holds(mine, by=signer)
     swapped = structs.replace(mine, annotations=other.annotations)
     assert refusals(swapped, by=signer) == [R.NOT_LOGGED]
     bare = structs.replace(mine, annotations=mine.annotations[:-1])
     assert refusals(bare, by=signer) == [R.NOT_LOGGED]
-    late = keyless_envelope(
-        attestation(about(DIGEST)), instance, party, AT + timedelta(hours=1), DIGEST
-    )
+    late = keyless_envelope(attestation(about(DIGEST)), instance, party, AT + timedelta(hours=1))
     assert refusals(late, by=signer) == [R.EXPIRED]
     unsigned = changed_entry(mine, lambda entry: entry["Payload"].update(logIndex=9))
     assert refusals(unsigned, by=signer) == [R.NOT_LOGGED]
+
+
+def changes(path: str, value: object) -> Callable[[Json], None]:
+    """A change of one member of an entry, by the names and indexes on the way to it."""
+
+    def change(body: Json) -> None:
+        *way, last = (int(part) if part.isdigit() else part for part in path.split("."))
+        inner: Any = body
+        for part in way:
+            inner = inner[part]
+        inner[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("spec.payloadHash.value", "0" * 64, R.NOT_LOGGED),
+        ("spec.payloadHash.algorithm", "sha512", R.NOT_LOGGED),
+        ("spec.payloadHash", None, R.NOT_LOGGED),
+        ("spec.signatures.0.signature", b64(b"x"), R.NOT_LOGGED),
+        ("spec.signatures.0.more", 1, R.NOT_LOGGED),
+        ("spec.signatures.0.verifier", b64(b"x"), R.MALFORMED),
+        ("spec.signatures.0.verifier", "!", R.MALFORMED),
+        ("spec.signatures", [], R.MALFORMED),
+        ("spec.signatures", [{}, {}], R.MALFORMED),
+        ("spec.signatures", [1], R.MALFORMED),
+        ("spec.envelopeHash", {"algorithm": "md5", "value": ""}, R.NOT_LOGGED),
+        ("spec.envelopeHash", None, R.MALFORMED),
+        ("spec.more", 1, R.NOT_LOGGED),
+        ("more", 1, R.NOT_LOGGED),
+        ("kind", "intoto", R.UNSUPPORTED),
+        ("apiVersion", "0.0.2", R.UNSUPPORTED),
+    ],
+)
+def test_a_log_entry_that_is_of_anything_else_proves_nothing(
+    instance: SigstoreInstance, signer: KeylessAuthority, path: str, value: object, reason: R
+) -> None:
+    party = instance.certificate(NAME, ISSUER, AT)
+    at = AT + timedelta(seconds=1)
+    found = keyless_envelope(attestation(about(DIGEST)), instance, party, at, changes(path, value))
+    assert refusals(found, by=signer) == [reason]
+
+
+def test_a_log_entry_with_another_certificate_proves_nothing(
+    instance: SigstoreInstance, signer: KeylessAuthority
+) -> None:
+    party, other = (instance.certificate(NAME, ISSUER, AT) for _ in range(2))
+    change = changes("spec.signatures.0.verifier", b64(other.pem.encode()))
+    at = AT + timedelta(seconds=1)
+    found = keyless_envelope(attestation(about(DIGEST)), instance, party, at, change)
+    assert refusals(found, by=signer) == [R.NOT_LOGGED]
+
+
+def test_how_an_envelope_was_written_when_it_was_logged_does_not_matter(
+    instance: SigstoreInstance, signer: KeylessAuthority
+) -> None:
+    party = instance.certificate(NAME, ISSUER, AT)
+    at = AT + timedelta(seconds=1)
+    change = changes("spec.envelopeHash.value", "0" * 64)
+    found = keyless_envelope(attestation(about(DIGEST)), instance, party, at, change)
+    assert holds(found, by=signer)
 
 
 def test_the_log_entry_of_a_plain_signature_is_none_of_an_envelope(
@@ -177,7 +239,7 @@ def test_the_log_entry_of_a_plain_signature_is_none_of_an_envelope(
     """Rekor has both kinds; each is believed for its own."""
     party = instance.certificate(NAME, ISSUER, AT)
     at = AT + timedelta(seconds=1)
-    mine = keyless_envelope(attestation(about(DIGEST)), instance, party, at, DIGEST)
+    mine = keyless_envelope(attestation(about(DIGEST)), instance, party, at)
     signature = json.loads(mine.content)["signatures"][0]["sig"]
     body = entry_body(b"x", signature, party.certificate)
     entry = promise(body, int(at.timestamp()), instance.rekor_key)

@@ -7,6 +7,7 @@ take longer than ``MAX_COST`` is an error and never a pass.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import cel
 import msgspec
@@ -115,7 +116,7 @@ class PredicateExpression:
 
     def _named(self, predicate: Mapping[str, Value]) -> dict[str, Value]:
         """The predicate without what the expression does not read."""
-        named: dict[str, Value] = {}
+        named: dict[str, Any] = {}
         for path in self._paths:
             if not path:
                 return dict(predicate)
@@ -203,20 +204,17 @@ def _at(predicate: Mapping[str, Value], path: Path) -> Value:
     return value
 
 
-def _copy(source: Mapping[str, Value], target: dict[str, Value], path: Path) -> None:
-    """Take over what a path leads to, with the members on the way to it."""
-    for key in path[:-1]:
+def _copy(source: Mapping[str, Value], target: dict[str, Any], path: Path) -> None:
+    """Take over what a path leads to, as far as there is anything, with the maps on the way."""
+    *way, last = path
+    for key in way:
         inner = source.get(key)
         if not isinstance(inner, dict):
+            last = key
             break
-        into = target.setdefault(key, {})
-        if into is inner or not isinstance(into, dict):
-            return  # all of it is there
-        source, target = inner, into
-    else:
-        key = path[-1]
-    if key in source:
-        target[key] = source[key]
+        source, target = inner, target.setdefault(key, {})
+    if last in source:
+        target[last] = source[last]
 
 
 class _Shape(Struct, frozen=True):
