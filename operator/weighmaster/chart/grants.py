@@ -92,6 +92,23 @@ GRANTS: tuple[Grant, ...] = (
     ),
     Grant(
         role=Role.WEBHOOK,
+        group="networking.k8s.io",
+        resources=("networkpolicies",),
+        verbs=READ,
+        reason="No pod is admitted into a sandbox that its NetworkPolicies do not close.",
+    ),
+    Grant(
+        role=Role.WEBHOOK,
+        group="",
+        resources=("pods",),
+        verbs=READ,
+        reason=(
+            "Which pods are in sandboxes, to refuse exec and the like into them. Only the metadata"
+            " of those with the label is asked for, to which a right cannot be narrowed."
+        ),
+    ),
+    Grant(
+        role=Role.WEBHOOK,
         group=GROUP,
         resources=(_RECORDS,),
         verbs=("create",),
