@@ -1,6 +1,8 @@
 """How to reach the API server: from a service account or a kubeconfig, by kopf's own logins."""
 
 import base64
+import dataclasses
+import os
 import ssl
 import tempfile
 from pathlib import Path
@@ -35,13 +37,33 @@ def connect() -> Connection:
         ) from None
 
 
-def _connect() -> Connection:
-    settings = kopf.OperatorSettings()
-    info = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(
-        settings=settings
-    )
-    if info is None:
+def log_in(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo:
+    """What kopf connects by: the service account of a pod, else a kubeconfig.
+
+    Raises ClusterError when there is neither.
+    """
+    found = kopf.login_with_service_account(settings=settings)
+    if found is not None:
+        return dataclasses.replace(found, server=_server() or found.server)
+    found = kopf.login_with_kubeconfig(settings=settings)
+    if found is None:
         raise ClusterError("there is neither a service account nor a kubeconfig to log in with")
+    return found
+
+
+def _server() -> str | None:
+    """The API server by the address that every pod is given.
+
+    kopf goes by its name, which only resolves while the cluster's DNS works, and is let out to it.
+    """
+    host, port = (os.environ.get(f"KUBERNETES_SERVICE_{part}") for part in ("HOST", "PORT"))
+    if not host or not port:
+        return None
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
+def _connect() -> Connection:
+    info = log_in(kopf.OperatorSettings())
     return Connection(
         server=info.server.rstrip("/"),
         context=_context(info) if info.server.startswith("https:") else None,

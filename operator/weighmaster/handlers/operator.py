@@ -6,7 +6,7 @@ from typing import Any
 
 import kopf
 
-from weighmaster.errors import ClusterError
+from weighmaster.cluster.connection import log_in
 
 
 def new_registry() -> kopf.OperatorRegistry:
@@ -14,12 +14,7 @@ def new_registry() -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo:
-        found = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(
-            settings=settings
-        )
-        if found is None:
-            raise ClusterError("there is neither a service account nor a kubeconfig to log in with")
-        return found
+        return log_in(settings)
 
     kopf.on.login(registry=registry, id="login")(login)
     return registry
@@ -49,4 +44,12 @@ def new_settings() -> kopf.OperatorSettings:
 
 async def run_operator(registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings) -> None:
     """Run kopf until the process is told to stop; then return."""
-    await kopf.operator(registry=registry, settings=settings, standalone=True, clusterwide=True)
+    # Nobody peers. Left to itself, kopf looks its user up, and a container's user has no entry.
+    identity: Any = "weighmaster"
+    await kopf.operator(
+        registry=registry,
+        settings=settings,
+        standalone=True,
+        clusterwide=True,
+        identity=identity,
+    )

@@ -5,6 +5,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+import kopf
 import pytest
 import yaml
 from aiohttp import web
@@ -140,3 +141,23 @@ def test_certificate_that_is_no_certificate_is_an_error(login: Any) -> None:
     ):
         with pytest.raises(ClusterError, match="cannot be used"):
             login(user, {})
+
+
+@pytest.mark.parametrize(
+    ("host", "server"),
+    [
+        ("10.0.0.1", "https://10.0.0.1:443"),
+        ("fd00::1", "https://[fd00::1]:443"),
+        ("", "https://kubernetes.default.svc"),
+    ],
+)
+def test_service_account_needs_no_name_to_be_resolved(
+    monkeypatch: pytest.MonkeyPatch, host: str, server: str
+) -> None:
+    """A webhook that waits for the cluster's DNS could never let it start, were it not exempt."""
+    info = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="t")
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: info)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    found = connect()
+    assert (found.server, found.token) == (server, "t")
