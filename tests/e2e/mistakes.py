@@ -214,6 +214,32 @@ MISTAKES: dict[str, tuple[str, Json, str]] = {
         {"ttl": "three days"},
         "should match",
     ),
+    "a sandbox that lives for no time": ("SandboxProfile", {"ttl": "0s"}, "should match"),
+    "a sandbox that caps what containers have not": (
+        "SandboxProfile",
+        {"resources": {"pods": "10"}},
+        "containers have cpu, memory",
+    ),
+    "a sandbox that runs as root": (
+        "SandboxProfile",
+        {"runAsUser": 0},
+        "greater than or equal to 1",
+    ),
+    "a sandbox with a toleration of a value that exists": (
+        "SandboxProfile",
+        {"tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]},
+        "Exists takes no value",
+    ),
+    "a sandbox with a toleration that ends without an effect": (
+        "SandboxProfile",
+        {"tolerations": [{"key": "a", "tolerationSeconds": 5}]},
+        "tolerationSeconds needs the effect NoExecute",
+    ),
+    "a sandbox that sets a variable twice": (
+        "SandboxProfile",
+        {"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]},
+        "Duplicate value",
+    ),
     "a sandbox whose egress names nobody": (
         "SandboxProfile",
         {"networkPolicy": {"egress": [{"ports": [{"port": 443}]}]}},
