@@ -105,7 +105,7 @@ def _mutated(
     else:
         form = _settled(form, occasion, snapshot)
     decision = form.decision
-    pending = _awaits(decision) if request.gathering else ()
+    pending = (*_awaits(decision), *form.awaits) if request.gathering else ()
     response = mutate(decision, request.document or occasion.document, form.document)
     made = mark(decision, form.document)
     if not pending or decision.action is Action.SANDBOX:  # nobody lets a pod out again
@@ -114,7 +114,8 @@ def _mutated(
     awaited = _awaits(decision, Reason.PIN_PENDING)
     if decision.workload.gvk == "Pod":
         awaited += _awaits(decision, Reason.VERIFICATION_PENDING)
-    return Review(response, decision, pending, tuple(dict.fromkeys(awaited)), made)
+    awaited = tuple(dict.fromkeys((*awaited, *form.awaits)))
+    return Review(response, decision, pending, awaited, made)
 
 
 def _settled(form: Form, occasion: Occasion, snapshot: Snapshot) -> Form:
