@@ -108,7 +108,7 @@ def _mutated(
     else:
         form = _settled(form, occasion, snapshot)
     decision = form.decision
-    pending = awaits(decision) if request.gathering else ()
+    pending = (*awaits(decision), *form.awaits) if request.gathering else ()
     response = mutate(decision, request.document or occasion.document, form.document)
     made = mark(decision, form.document)
     if not pending or decision.action is Action.SANDBOX:  # nobody lets a pod out again
@@ -117,7 +117,8 @@ def _mutated(
     awaited = awaits(decision, Reason.PIN_PENDING)
     if decision.workload.gvk == "Pod":
         awaited += awaits(decision, Reason.VERIFICATION_PENDING)
-    return Review(response, decision, pending, tuple(dict.fromkeys(awaited)), made)
+    awaited = tuple(dict.fromkeys((*awaited, *form.awaits)))
+    return Review(response, decision, pending, awaited, made)
 
 
 def _existed(occasion: Occasion, uses: tuple[ModelUse, ...]) -> bool:

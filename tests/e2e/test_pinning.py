@@ -139,9 +139,9 @@ def test_manifest_that_is_applied_again_changes_nothing_until_somebody_asks_for_
     assert len(stored(control_plane, namespace, "replicasets")["items"]) == 1
     control_plane.kubectl("rollout", "restart", "deployment/chat", "-n", namespace)
     assert arguments(stored(control_plane, namespace, "deployment", "chat")) == first
-    record = control_plane.kubectl("get", "modelrecords", "-o", "name").stdout
-    name = next(each for each in record.split() if f"{namespace}-again" in each)
-    control_plane.kubectl("delete", name)
+    records = json.loads(control_plane.kubectl("get", "modelrecords", "-o", "json").stdout)["items"]
+    moving = next(r for r in records if r["spec"]["reference"] == f"hf://{repository.name}")
+    control_plane.kubectl("delete", "modelrecord", moving["metadata"]["name"])
     count = 0
 
     def moved() -> bool:

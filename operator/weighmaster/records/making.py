@@ -114,7 +114,10 @@ class StatusMaker:
                 message=grant.hint,
                 at=self._clock().timestamp(),
             )
+        asked = self._clock()
         answer = await self._gatherer.resolve(reference, grant.credentials, refresh=due.refresh)
+        if isinstance(answer, Evidence) and _is_of_former(due.held, answer, asked):
+            answer = await self._gatherer.resolve(reference, grant.credentials, refresh=True)
         if isinstance(answer, Unavailable) and answer.reason is UnavailableReason.UNAUTHORIZED:
             return structs.replace(answer, message=f"{answer.message}; {grant.hint}")
         return answer
@@ -122,3 +125,12 @@ class StatusMaker:
     def _outlasts(self, due: Due) -> bool:
         """Whether what has been found out before still counts when the hub does not answer."""
         return due.reason not in TAKEN_BACK and still_holds(due.held, self._clock())
+
+
+def _is_of_former(held: Held, evidence: Evidence, asked: datetime) -> bool:
+    """Whether evidence was in memory before there was this record.
+
+    Whoever deletes a record wants to know what there is now.
+    """
+    created = held.metadata.creation_timestamp
+    return created is not None and evidence.fetched_at < min(created, asked).timestamp()

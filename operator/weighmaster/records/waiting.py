@@ -15,8 +15,7 @@ from typing import Any
 import structlog
 
 from weighmaster.cluster.client import ApiClient, Json
-from weighmaster.core.detect import detect
-from weighmaster.core.enforce import AWAITING
+from weighmaster.core.enforce import AWAITING, waits_for
 from weighmaster.core.evaluate.records import is_gathered, read_record, record_key
 from weighmaster.core.workload_kinds import CHANGEABLE
 from weighmaster.errors import ClusterError
@@ -115,8 +114,7 @@ class WaitingWorkloads:
         if now < self._refused.get(_uid(waiting), now):
             return False
         namespace = str((waiting.get("metadata") or {}).get("namespace") or "")
-        moving = [use.reference for use in detect(waiting) if not use.reference.pinned]
-        keys = {record_key(each, namespace) for each in moving if is_gathered(each)}
+        keys = {record_key(each, namespace) for each in waits_for(waiting) if is_gathered(each)}
         found = [read_record(known[key].stored) for key in keys if key in known]
         # Without any record nobody has asked; the touch does.
         return not any(record.awaited(now) for record in found) and (

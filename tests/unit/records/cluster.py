@@ -204,6 +204,8 @@ class FakeGatherer:
         self.at_once = 0
         self.most_at_once = 0
         self.finds: Callable[[str], Evidence] = evidence
+        self.remembers = False
+        self._memory: dict[str, Evidence] = {}
 
     async def resolve(
         self, reference: ModelReference, credentials: Credentials = NONE, *, refresh: bool = False
@@ -217,13 +219,16 @@ class FakeGatherer:
                 await self.gate.wait()
         finally:
             self.at_once -= 1
+        if self.remembers and not refresh and reference.canonical in self._memory:
+            return self._memory[reference.canonical]
         found = self.answers.get(reference.canonical) or self.finds(reference.canonical)
         if isinstance(found, Exception):
             raise found
         at = self.time.now.timestamp()
         if isinstance(found, Unavailable):
             return msgspec.structs.replace(found, at=at)
-        return msgspec.structs.replace(found, fetched_at=at)
+        self._memory[reference.canonical] = msgspec.structs.replace(found, fetched_at=at)
+        return self._memory[reference.canonical]
 
     def count(self, reference: str) -> int:
         return sum(asked == reference for asked, _ in self.asked)

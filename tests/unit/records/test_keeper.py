@@ -65,6 +65,36 @@ async def test_pinned_record_is_worked_on_once(
     assert cluster.calls["patch_status"] == 1
 
 
+async def test_record_that_was_deleted_and_is_made_again_tells_what_there_is_now(
+    cluster: FakeCluster, gatherer: FakeGatherer, start: Start, time: Time
+) -> None:
+    """Deleting it is how people ask for that, whatever the gatherer remembers."""
+    gatherer.remembers = True
+    gatherer.answers[MOVING] = evidence(MOVING, resolved=f"{MOVING}@{'a' * 40}")
+    cluster.put("modelrecords", record(MOVING, "m"))
+    start()
+    await eventually(resolved(cluster))
+    cluster.remove("modelrecords", "m")
+    gatherer.answers[MOVING] = evidence(MOVING, resolved=f"{MOVING}@{'b' * 40}")
+    time.pass_by(minutes=1)
+    made = {"creationTimestamp": time.now.isoformat()}
+    cluster.put("modelrecords", record(MOVING, "m", metadata=made))
+    await eventually(resolved(cluster))
+    assert cluster.status("m")["resolved"] == f"{MOVING}@{'b' * 40}"
+
+
+async def test_what_is_remembered_from_after_a_record_was_made_will_do(
+    cluster: FakeCluster, gatherer: FakeGatherer, start: Start, time: Time
+) -> None:
+    gatherer.remembers = True
+    cluster.put("modelrecords", record(PINNED, "m"))
+    start()
+    await eventually(resolved(cluster))
+    cluster.put("modelrecords", record(PINNED, "m", asserted={"license": "MIT"}))
+    await eventually(lambda: cluster.status("m").get("license") == "MIT")
+    assert gatherer.asked == [(PINNED, False)] * 2
+
+
 async def test_changed_record_is_worked_on_again(
     cluster: FakeCluster, gatherer: FakeGatherer, start: Start
 ) -> None:

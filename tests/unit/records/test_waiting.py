@@ -124,6 +124,21 @@ async def test_what_nobody_has_asked_for_is_asked_for_by_a_touch(
     assert len(await touched(cluster, time)) == 1
 
 
+async def test_what_is_to_be_pinned_anew_waits_for_what_it_had_asked_for(
+    cluster: Cluster, time: Time
+) -> None:
+    made = deployment(container("vllm", "serve", "a/b", f"--revision={'b' * 40}"))
+    place = "spec.template.spec.containers[0].args[1]"
+    made["metadata"] |= {
+        "uid": "1",
+        "labels": {AWAITING: "repin"},
+        "annotations": {"weighmaster.dev/pinned": f"{place}=hf://a/b"},
+    }
+    cluster.waiting[DEPLOYMENTS] = [made]
+    assert await touched(cluster, time, record("hf://a/b")) == []
+    assert len(await touched(cluster, time, resolved("hf://a/b"))) == 1
+
+
 async def test_only_kinds_that_there_are_and_that_can_change_are_looked_at(
     cluster: Cluster, time: Time
 ) -> None:

@@ -15,7 +15,7 @@ from weighmaster.core.decide import Decision, decide
 from weighmaster.core.enforce.guard import spell
 from weighmaster.core.enforce.occasion import Document, Occasion
 from weighmaster.core.enforce.pinning import pin
-from weighmaster.core.enforce.pinning.marks import AWAITING
+from weighmaster.core.enforce.pinning.marks import AWAITING, waits_for
 from weighmaster.core.enforce.pinning.owners import is_fixed
 from weighmaster.core.enforce.sandbox import Objection, objecting, sandbox
 from weighmaster.core.enforce.verification import verification
@@ -25,7 +25,7 @@ from weighmaster.core.patch import difference
 from weighmaster.core.reasons import Reason
 from weighmaster.core.values import Action, Outcome
 
-__all__ = ["AWAITING", "Document", "Form", "Occasion", "enforce", "is_fixed"]
+__all__ = ["AWAITING", "Document", "Form", "Occasion", "enforce", "is_fixed", "waits_for"]
 
 MAX_FIELDS = 5
 """Fields that are named when an object lacks its form; the rest are counted."""
@@ -35,11 +35,13 @@ class Form(Struct, frozen=True):
     """An object as it must be to be admitted, and the decision once that is known.
 
     ``profile`` is the sandbox that the decision asks for, empty where it asks for none.
+    ``awaits`` names references whose evidence would change the form and not the decision.
     """
 
     document: Document
     decision: Decision
     profile: str = ""
+    awaits: tuple[str, ...] = ()
 
 
 def enforce(occasion: Occasion, decision: Decision, snapshot: Snapshot) -> Form:
@@ -48,10 +50,10 @@ def enforce(occasion: Occasion, decision: Decision, snapshot: Snapshot) -> Form:
     verified = verification(pinned.document, pinned.decision, snapshot)
     decision = _without(pinned.decision, verified.objections, snapshot)
     if decision.action is not Action.SANDBOX:
-        return Form(verified.document, decision)
+        return Form(verified.document, decision, awaits=pinned.awaits)
     made = sandbox(verified.document, decision, snapshot)
     findings = objecting(decision, made.objections)
-    return Form(made.document, _with(decision, findings), made.profile)
+    return Form(made.document, _with(decision, findings), made.profile, pinned.awaits)
 
 
 def require_form(document: Document, form: Form, snapshot: Snapshot) -> Decision:

@@ -32,10 +32,15 @@ from weighmaster.core.values import Action, ModelUse
 
 
 class Pinned(Struct, frozen=True):
-    """An object with its references pinned, as far as they can be, and the decision on it."""
+    """An object with its references pinned, as far as they can be, and the decision on it.
+
+    ``awaits`` names references whose evidence would have more written, and that no finding is about
+    since what stands there now is pinned.
+    """
 
     document: Document
     decision: Decision
+    awaits: tuple[str, ...] = ()
 
 
 def pin(occasion: Occasion, decision: Decision, snapshot: Snapshot) -> Pinned:
@@ -131,8 +136,14 @@ class _Pinning:
             }
         decision = _explained(decision, lambda finding: explained.waiting(finding, held))
         if not owners.is_fixed(document) and not self.occasion.final:
-            document = self._marked(document, decision.uses, {}, awaiting=True)
-        return Pinned(document, decision)
+            document = self._marked(document, decision.uses, {}, self._label)
+        moving = (targets[index].awaits for index in self.again if index not in self.left)
+        return Pinned(document, decision, tuple(dict.fromkeys(filter(None, moving))))
+
+    @property
+    def _label(self) -> str:
+        again = marks.asks_again(self.occasion.document, self.occasion.old)
+        return marks.AGAIN if again else "true"
 
     def _without_left(self) -> tuple[Document, Decision]:
         """The object without revisions of other models, which would keep its pods from starting."""
@@ -144,10 +155,10 @@ class _Pinning:
     def _written(self, made: Rewritten, failed: frozenset[ModelUse]) -> Pinned:
         decided = self._decided(made)
         if self._is_worse(decided):
-            unmarked = self._marked(self.occasion.document, self.uses, {}, awaiting=False)
+            unmarked = self._marked(self.occasion.document, self.uses, {}, None)
             explained = Explained(self.occasion.document, self._target)
             return Pinned(unmarked, _explained(self.decision, explained.advised))
-        document = self._marked(made.document, made.uses, made.paths, awaiting=False)
+        document = self._marked(made.document, made.uses, made.paths, None)
         # What could not be written stands where it stood, or behind what has been put before it.
         left = {(use.reference, use.role, use.process) for use in failed}
         failed = frozenset(
@@ -162,7 +173,7 @@ class _Pinning:
         A change of the template asks for it, and is told. The pods are refused in any case.
         """
         document, old = self.occasion.document, self.occasion.old
-        if old is None or marks.asks_again(document, old):
+        if old is None or marks.asks_now(document, old):
             return False
         return owners.leaves_template(document, old) and any(
             finding.action is Action.DENY and finding.awaits is None
@@ -179,7 +190,7 @@ class _Pinning:
 
     def _marked(
         self, document: Document, uses: tuple[ModelUse, ...], paths: Mapping[int, str],
-        *, awaiting: bool,
+        awaiting: str | None,
     ) -> Document:  # fmt: skip
         """The object with what it should have noted: what was written now, and what still holds."""
         notes: dict[str, str] = {}
@@ -191,7 +202,7 @@ class _Pinning:
         for index, path in paths.items():
             if path:
                 notes[path] = self.again.get(index, self.uses[index]).reference.canonical
-        return marks.marked(document, notes.items(), awaiting=awaiting)
+        return marks.marked(document, notes.items(), awaiting)
 
 
 def _explained(decision: Decision, explain: Callable[[Finding], Finding]) -> Decision:
