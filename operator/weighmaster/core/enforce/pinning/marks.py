@@ -75,9 +75,7 @@ def noted(document: Document | None) -> dict[str, ModelReference]:
     return found
 
 
-def marked(
-    document: Document, notes: Iterable[tuple[str, str]], awaiting: str | None
-) -> Document:
+def marked(document: Document, notes: Iterable[tuple[str, str]], awaiting: str | None) -> Document:
     """The object with exactly these notes, and with the label at this value or without it."""
     lines: list[str] = []
     for path, reference in notes:
