@@ -154,6 +154,39 @@ class StoreMetrics:
         )
 
 
+HASHING_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 600, 1200, 3600)
+"""Seconds; a gigabyte takes less than one on a core."""
+
+
+class OutcomeMetrics:
+    """Metrics of what verifying containers have found in pods."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._verifications = Counter(
+            "weighmaster_content_verifications",
+            "Verifications before start that have ended, by result and reason.",
+            ("result", "reason"),
+            registry=registry,
+        )
+        self._bytes = Counter(
+            "weighmaster_content_verified_bytes",
+            "Bytes that were as expected before their server started.",
+            registry=registry,
+        )
+        self._duration = Histogram(
+            "weighmaster_content_verification_duration_seconds",
+            "Time that the start of a pod took longer for its verification.",
+            buckets=HASHING_BUCKETS,
+            registry=registry,
+        )
+
+    def ended(self, result: str, reason: str, count: int, seconds: float) -> None:
+        """Count a verification, the bytes that it found as expected, and its time."""
+        self._verifications.labels(result, reason).inc()
+        self._bytes.inc(count)
+        self._duration.observe(seconds)
+
+
 class SandboxMetrics:
     """Metrics of what is done about running pods."""
 

@@ -108,7 +108,7 @@ class Installation:
         self.controller_kubeconfig = directory / "controller.kubeconfig"
         self.controller = Role(
             "controller",
-            list(controller),
+            [*controller, "--image", OWN_IMAGE],
             self.controller_kubeconfig,
             directory / "controller.log",
         )

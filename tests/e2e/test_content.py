@@ -6,6 +6,7 @@ would write into the pod's status is written by the test.
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.hub.repositories import Repository, model
 from tests.hub.server import Hub
 from tests.signing.models import write_model
 from weighmaster.core.enforce.verification import LABEL
+from weighmaster.core.evaluate.records import CONTENT_REPAIRED_AT, record_name
 from weighmaster.core.mounted import CONTAINER, Result, decode_verdict
 
 MakePolicy = Callable[..., str]
@@ -170,6 +172,121 @@ def test_flipped_byte_keeps_the_server_from_starting(
     verdict = decode_verdict(message)
     assert verdict is not None, message
     assert (code, verdict.result, verdict.files) == (1, Result.REFUSED, (victim.name,))
+
+
+def report(control_plane: ControlPlane, made: Json, code: int, message: str) -> None:
+    """Write into a pod's status what a kubelet would once the verifying container has ended."""
+    terminated = {
+        "exitCode": code,
+        "finishedAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "startedAt": None,
+        "message": message,
+    }
+    container = verifying_container(made)
+    status = {
+        "name": CONTAINER,
+        "image": container["image"],
+        "imageID": "",
+        "ready": False,
+        "restartCount": 0,
+        "state": {"terminated": terminated},
+    }
+    metadata = made["metadata"]
+    control_plane.kubectl(
+        *("patch", "pod", metadata["name"], "-n", metadata["namespace"], "--subresource=status"),
+        *("--type=merge", "-p", json.dumps({"status": {"initContainerStatuses": [status]}})),
+    )
+
+
+def events(control_plane: ControlPlane, namespace: str, kind: str) -> list[str]:
+    found = control_plane.kubectl("get", "events", "-n", namespace, "-o", "json").stdout
+    return [
+        f"{event['reason']} {event['message']}"
+        for event in json.loads(found)["items"]
+        if event["involvedObject"]["kind"] == kind
+    ]
+
+
+def test_flipped_byte_on_a_claim_is_told_by_name_and_keeps_the_next_pod_out_until_it_is_mended(
+    control_plane: ControlPlane,
+    namespace: str,
+    policy: MakePolicy,
+    repository: Repository,
+    volume: Path,
+    tmp_path: Path,
+) -> None:
+    policy(CONTENT)
+    manifest = deployment(namespace, "m", spec(repository, CLAIM))
+    assert apply(control_plane, manifest)[0] == 0
+    assert eventually(lambda: len(pods(control_plane, namespace)) == 1, within=60)
+    (made,) = pods(control_plane, namespace)
+    victim = volume / "m/model-00002-of-00002.safetensors"
+    right = victim.read_bytes()
+    victim.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
+    report(control_plane, made, *run(made, {"weights": volume}, tmp_path / "flipped"))
+
+    def told(kind: str) -> bool:
+        return any(
+            said.startswith("WeightsRefused ") and victim.name in said
+            for said in events(control_plane, namespace, kind)
+        )
+
+    assert eventually(lambda: told("Pod"), within=20)
+    assert eventually(lambda: told("Deployment"), within=20)
+
+    other = pod(namespace, "next", spec(repository, CLAIM))
+
+    def said() -> str:
+        return apply(control_plane, other, dry_run=True)[1]
+
+    assert eventually(lambda: "[ContentRefused]" in said(), within=20), said()
+    message = said()
+    assert victim.name in message
+    name = record_name(f"pvc://models/m in {namespace}")
+    assert f"kubectl annotate --overwrite modelrecord {name}" in message
+    # A claim of the same name elsewhere is another claim, and the model itself is not to blame.
+    fresh = pod(namespace, "fresh", spec(repository, EMPTY))
+    assert apply(control_plane, fresh, dry_run=True)[0] == 0
+    victim.write_bytes(right)
+    now = (datetime.now(UTC) + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    control_plane.kubectl(
+        *("annotate", "--overwrite", "modelrecord", name, f"{CONTENT_REPAIRED_AT}={now}")
+    )
+    assert eventually(lambda: apply(control_plane, other, dry_run=True)[0] == 0, within=20), said()
+    # And the pod that found it verifies again, being started again by the kubelet.
+    report(control_plane, made, *run(made, {"weights": volume}, tmp_path / "mended"))
+
+    def outcome() -> str:
+        found = control_plane.kubectl("get", "modelrecord", name, "-o", "json").stdout
+        (entry,) = json.loads(found)["status"]["content"]
+        return str(entry["outcome"])
+
+    assert eventually(lambda: outcome() == "Verified", within=20)
+
+
+def test_verdict_of_a_container_that_is_not_ours_is_not_believed(
+    control_plane: ControlPlane, namespace: str, policy: MakePolicy, repository: Repository
+) -> None:
+    """Where no policy is about them, pods may bear the label and the name."""
+    del policy
+    made_of = spec(repository, CLAIM)
+    forged = {
+        "name": CONTAINER,
+        "image": OWN_IMAGE,
+        "command": ["sh", "-c", "true"],
+    }
+    made_of["initContainers"].append(forged)
+    manifest = pod(namespace, "forged", made_of)
+    manifest["metadata"]["labels"] = {LABEL: "true"}
+    made = admitted(control_plane, manifest)
+    verdict = {"result": "refused", "reason": "Mismatch", "store": "pvc://models/m"}
+    report(control_plane, made, 1, json.dumps({**verdict, "reference": "pvc://models/m"}))
+    name = record_name(f"pvc://models/m in {namespace}")
+    assert not eventually(
+        lambda: control_plane.kubectl("get", "modelrecord", name, check=False).returncode == 0,
+        within=4,
+    )
+    assert events(control_plane, namespace, "Pod") == []
 
 
 def test_existing_pod_keeps_its_verification(

@@ -54,6 +54,10 @@ _ISSUING = (
     help="Namespace that the webhook configurations leave alone, beside Weighmaster's own. May"
     " be repeated.",
 )
+@click.option(
+    "--image",
+    help="Weighmaster's own image, by digest: what its containers in pods say is believed.",
+)
 @gathering_options
 @issuing_options
 @click.option(
@@ -81,6 +85,7 @@ def controller(
         namespace=namespace,
         credentials_secrets=options.pop("credentials_secrets"),
         exempt_namespaces=options.pop("exempt_namespaces"),
+        image=options.pop("image"),
         log_level=log_level,
         gather=gather_settings(**options),
         certificates=certificate_settings(**issuing),

@@ -19,13 +19,14 @@ from weighmaster.handlers.operator import new_registry, new_settings, run_operat
 from weighmaster.handlers.settings import ControllerSettings
 from weighmaster.health import HealthServer
 from weighmaster.loops import kept_running
+from weighmaster.outcomes.keeper import Metrics, OutcomeKeeper
 from weighmaster.quarantine.keeper import SandboxKeeper
 from weighmaster.quarantine.terms import Terms
 from weighmaster.records.keeper import RecordKeeper
 from weighmaster.records.material import NamespaceMaterial
 from weighmaster.records.supplied import Supplies
 from weighmaster.records.waiting import WaitingWorkloads
-from weighmaster.telemetry import CertificateMetrics, SandboxMetrics, StoreMetrics
+from weighmaster.telemetry import CertificateMetrics, OutcomeMetrics, SandboxMetrics, StoreMetrics
 
 LEASE = "weighmaster-controller"
 
@@ -56,19 +57,27 @@ async def run_controller(settings: ControllerSettings) -> None:
         )
         sandbox_metrics = SandboxMetrics(registry)
         sandbox = SandboxKeeper(client, metrics, sandbox_metrics, terms)
+        counted = Metrics(metrics, OutcomeMetrics(registry), sandbox_metrics)
+        outcomes = OutcomeKeeper(client, settings.image, counted, terms)
 
         def not_ready() -> str | None:
             """A replica that waits for the Lease is as ready as it can be."""
             if not lease.leading:
                 return None
-            return statuses.not_ready() or keeper.not_ready() or sandbox.not_ready()
+            return (
+                statuses.not_ready()
+                or keeper.not_ready()
+                or sandbox.not_ready()
+                or outcomes.not_ready()
+            )
 
         async def lead() -> None:
-            nonlocal sandbox
+            nonlocal sandbox, outcomes
             sandbox = SandboxKeeper(client, metrics, sandbox_metrics, terms)
+            outcomes = OutcomeKeeper(client, settings.image, counted, terms)
             handlers = new_registry()
             register(handlers, statuses)
-            loops = [statuses.run(), keeper.run(), sandbox.run(), waiting.run()]
+            loops = [statuses.run(), keeper.run(), sandbox.run(), outcomes.run(), waiting.run()]
             if certificates:
                 loops.append(certificates.run())
             async with kept_running(*loops):

@@ -18,7 +18,9 @@ class ControllerSettings(Struct, frozen=True, kw_only=True):
 
     ``namespace`` is Weighmaster's own: its lease is there, and the secrets and ConfigMaps that
     policies name. ``credentials_secrets`` are Secrets there whose credentials are used for all
-    records that name none. Without ``certificates`` the webhook's certificate is somebody else's.
+    records that name none. ``image`` is Weighmaster's own, by digest, by which the containers
+    that it adds to pods are known. Without ``certificates`` the webhook's certificate is somebody
+    else's.
     """
 
     health_host: str = "0.0.0.0"  # noqa: S104
@@ -27,6 +29,7 @@ class ControllerSettings(Struct, frozen=True, kw_only=True):
     namespace: str = "weighmaster-system"
     credentials_secrets: tuple[str, ...] = ()
     exempt_namespaces: tuple[str, ...] = ("kube-system",)
+    image: str | None = None
     gather: GatherSettings = GatherSettings()
     certificates: CertificateSettings | None = None
 

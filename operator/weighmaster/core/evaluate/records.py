@@ -290,7 +290,7 @@ def record_key(reference: ModelReference, namespace: str = "") -> str:
     What a hub hands out by URL is known by the repository that it is of.
     """
     if reference.scheme in RELATIVE_SCHEMES:
-        return f"{reference.canonical} in {namespace}"
+        return in_namespace(reference.canonical, namespace)
     reference = repository_of(reference) or reference
     if reference.file is None:  # then # is a letter of the name, as in an object's key
         return reference.canonical
@@ -309,22 +309,31 @@ def record_name(reference: str, number: int = 0) -> str:
     return f"{name}-{number}" if number else name
 
 
-def new_record(reference: str, depth: int = 0, number: int = 0) -> dict[str, Any]:
+def new_record(
+    reference: str, depth: int = 0, number: int = 0, namespace: str = ""
+) -> dict[str, Any]:
     """A ModelRecord to create for a reference.
 
-    ``depth`` is how far up a lineage it is, ``number`` which of its names it gets.
+    ``depth`` is how far up a lineage it is, ``number`` which of its names it gets, ``namespace``
+    the one that the reference is relative to, if it is.
     """
     annotations = {LINEAGE_DEPTH: str(depth)} if depth else {}
+    key = in_namespace(reference, namespace) if namespace else reference
     return {
         "apiVersion": f"{GROUP}/v1alpha1",
         "kind": "ModelRecord",
         "metadata": {
-            "name": record_name(reference, number),
+            "name": record_name(key, number),
             "labels": dict([MANAGED_BY]),
             "annotations": annotations,
         },
-        "spec": {"reference": reference},
+        "spec": {"reference": reference, **({"namespace": namespace} if namespace else {})},
     }
+
+
+def in_namespace(reference: str, namespace: str) -> str:
+    """What the record of a reference is about that means something else in every namespace."""
+    return f"{reference} in {namespace}"
 
 
 def authority_id(identity: Identity) -> str:
