@@ -112,8 +112,11 @@ GRANTS: tuple[Grant, ...] = (
         role=Role.WEBHOOK,
         group=GROUP,
         resources=(_RECORDS,),
-        verbs=("create",),
-        reason="Asks for evidence about a model that has not been seen before.",
+        verbs=("create", "get"),
+        reason=(
+            "Asks for evidence about a model that has not been seen before, under another name"
+            " where somebody has taken the one it should have."
+        ),
     ),
     Grant(
         role=Role.WEBHOOK,
@@ -143,8 +146,8 @@ GRANTS: tuple[Grant, ...] = (
         role=Role.CONTROLLER,
         group=GROUP,
         resources=(_RECORDS,),
-        verbs=("create",),
-        reason="Has records of the models that a model was made from.",
+        verbs=("create", "get"),
+        reason="Has records of the models that a model was made from, as the webhook does.",
     ),
     Grant(
         role=Role.CONTROLLER,
