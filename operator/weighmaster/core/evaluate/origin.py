@@ -111,7 +111,7 @@ class _Origin:
             return None
         if subject.use.reference.scheme == "http" and repository_of(subject.use.reference):
             return _PLAIN_HTTP
-        if subject.standing_by_name is not Standing.PROPOSED:
+        if subject.standing_by_name is Standing.OWN:
             return None
         record = found(subject)
         if isinstance(record, Record):
