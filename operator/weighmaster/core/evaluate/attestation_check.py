@@ -10,7 +10,13 @@ from msgspec import Struct
 
 from weighmaster.api.v1alpha1 import rules
 from weighmaster.api.v1alpha1.record import AttestationState, AttestedStatement
-from weighmaster.core.evaluate.evidence_checks import evidence, ids_of, see, verifying
+from weighmaster.core.evaluate.evidence_checks import (
+    evidence,
+    ids_of,
+    require_one,
+    see,
+    verifying,
+)
 from weighmaster.core.evaluate.predicates import PredicateExpression
 from weighmaster.core.evaluate.records import Record
 from weighmaster.core.evaluate.subject import Subject
@@ -33,7 +39,9 @@ class _Looked(Struct):
 
 
 def attestation_check(rule: rules.AttestationRule) -> Check:
-    """The check of an ``attestation`` rule. Raises ExpressionError."""
+    """The check of an ``attestation`` rule. Raises ExpressionError, PolicyError."""
+    for authority in rule.authorities:
+        require_one(authority)
     expression = PredicateExpression(rule.expression)
     what = rule.predicate_type
 
