@@ -1,7 +1,6 @@
 """What each role may do in a cluster, and why. Nothing else is granted.
 
-A right that is missing or superfluous fails the end-to-end tests, which run both roles with exactly
-these and compare them with the API server's audit log.
+A right of the controller that is missing fails the end-to-end tests: they run it with just these.
 """
 
 from enum import StrEnum

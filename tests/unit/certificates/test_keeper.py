@@ -1,8 +1,9 @@
 """The keeper against a cluster that is slow, fails, and is edited by others."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
+from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -300,12 +301,17 @@ async def test_whatever_happens_nobody_serves_what_somebody_does_not_trust(
             cluster.now += timedelta(seconds=pause)
 
 
+def expiry(chain: str) -> datetime:
+    """When a certificate ends; after that nobody takes it, whatever is trusted."""
+    return x509.load_pem_x509_certificate(chain.encode()).not_valid_after_utc
+
+
 def assert_nobody_is_refused(cluster: Cluster) -> None:
     now = cluster.now
     served = {
         fingerprint(entry(secret, "ca.crt"))
         for secret in cluster.seen(SECRET, TIMING.retire - timedelta(minutes=2))
-        if entry(secret, "tls.crt")
+        if (chain := entry(secret, "tls.crt")) and now < expiry(chain)
     }
     for path in CONFIGURATIONS:
         for registered in cluster.seen(path, TIMING.settle - timedelta(seconds=1)):
