@@ -115,6 +115,7 @@ async def test_endless_body_is_not_read_to_its_end(client: Client) -> None:
         async def send_for_ever() -> None:
             while True:
                 await connection.send(chunk)
+                await asyncio.sleep(0)  # or nobody notices here that the server has hung up
 
         with pytest.raises(ConnectionError):
             await asyncio.wait_for(send_for_ever(), 8)
