@@ -7,6 +7,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
 from weighmaster.errors import SettingsError
+from weighmaster.telemetry import readiness_gauge
 
 Problem = Callable[[], str | None]
 """Says why the process is not ready, or None when it is."""
@@ -23,6 +24,7 @@ class HealthServer:
     ) -> None:
         self._registry = registry
         self._not_ready = not_ready
+        readiness_gauge(registry).set_function(lambda: float(not_ready() is None))
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None

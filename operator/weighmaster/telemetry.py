@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
 from structlog.typing import Processor
 
 LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -58,6 +65,24 @@ def where_failed(error: Exception) -> dict[str, Any]:
         "error": type(error).__name__,
         "where": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
     }
+
+
+def metrics_registry() -> CollectorRegistry:
+    """A registry with what Prometheus' conventions want to be known of every process."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    return registry
+
+
+def readiness_gauge(registry: CollectorRegistry) -> Gauge:
+    """The metric that says whether a process is ready."""
+    return Gauge("weighmaster_ready", "Whether this process is ready: 1 or 0.", registry=registry)
+
+
+def leadership_gauge(registry: CollectorRegistry) -> Gauge:
+    """The metric that says whether a controller leads."""
+    return Gauge("weighmaster_leader", "Whether this replica leads: 1 or 0.", registry=registry)
 
 
 class AdmissionMetrics:
@@ -152,6 +177,34 @@ class StoreMetrics:
             ("resource",),
             registry=registry,
         )
+
+
+class EvidenceMetrics:
+    """Metrics of evidence: what hubs have answered, and what records say."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._gathers = Counter(
+            "weighmaster_gathers",
+            "Times that a hub was asked about a reference, by what came of it: evidence, or why"
+            " there is none.",
+            ("hub", "outcome"),
+            registry=registry,
+        )
+        self.records = Gauge(
+            "weighmaster_records",
+            "ModelRecords by state, as this replica saw them when it last led.",
+            ("state",),
+            registry=registry,
+        )
+        self.overdue = Gauge(
+            "weighmaster_evidence_overdue_records",
+            "ModelRecords whose evidence has expired and was not renewed.",
+            registry=registry,
+        )
+
+    def gathered(self, hub: str, outcome: str) -> None:
+        """Count an answer of a hub."""
+        self._gathers.labels(hub, outcome).inc()
 
 
 HASHING_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 600, 1200, 3600)

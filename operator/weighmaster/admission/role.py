@@ -22,7 +22,12 @@ from weighmaster.health import HealthServer, Problem
 from weighmaster.loops import kept_running
 from weighmaster.policy_files import FileStore
 from weighmaster.settings import WebhookSettings
-from weighmaster.telemetry import AdmissionMetrics, CertificateMetrics, StoreMetrics
+from weighmaster.telemetry import (
+    AdmissionMetrics,
+    CertificateMetrics,
+    StoreMetrics,
+    metrics_registry,
+)
 
 _log = structlog.get_logger()
 
@@ -40,7 +45,7 @@ class _Service(Struct, frozen=True):
 
 async def run_webhook(settings: WebhookSettings) -> None:
     """Serve admission until told to stop, by policies from files or from the cluster."""
-    registry = CollectorRegistry()
+    registry = metrics_registry()
     certificate = ServingCertificate(
         settings.certificate, settings.key, CertificateMetrics(registry)
     )

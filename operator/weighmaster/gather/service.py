@@ -5,6 +5,7 @@ import hashlib
 import sys
 import traceback
 from collections import OrderedDict
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -67,6 +68,9 @@ _Key = tuple[str, bytes]
 class Gatherer:
     """Resolves references. Use it as an asynchronous context manager, one for a process.
 
+    ``on_gathered`` is told of every time that a hub was asked: which one, by its scheme, and
+    ``evidence`` or the reason why there is none.
+
     Results are kept in memory: evidence for as long as it holds, failures for a while. Requests
     for what is being gathered wait for it. What one set of credentials saw is never given to
     another.
@@ -78,8 +82,10 @@ class Gatherer:
         *,
         clock: Clock | None = None,
         lookup: Lookup = look_up,
+        on_gathered: Callable[[str, str], None] | None = None,
     ) -> None:
         self._settings = settings
+        self._on_gathered = on_gathered
         self._clock = clock or Clock()
         self._client = HttpClient(settings, clock=self._clock, lookup=lookup)
         self._sources: dict[str, Source] = sources(self._client)
@@ -138,6 +144,7 @@ class Gatherer:
         if task.cancelled() or task.exception() is not None:
             return
         result = task.result()
+        self._tell(key[0].partition(":")[0], result)
         previous = self._kept.get(key)
         known = previous.known if previous is not None else None
         if isinstance(result, Evidence):
@@ -150,6 +157,12 @@ class Gatherer:
         while self._weight > self._settings.cache_bytes and self._kept:
             _, dropped = self._kept.popitem(last=False)
             self._weight -= dropped.weight
+
+    def _tell(self, hub: str, result: Evidence | Unavailable) -> None:
+        outcome = "evidence" if isinstance(result, Evidence) else result.reason.value
+        asked = outcome != UnavailableReason.UNSUPPORTED_SCHEME
+        if self._on_gathered is not None and asked:
+            self._on_gathered(hub, outcome)
 
     def _holds(self, result: Evidence | Unavailable) -> float:
         if isinstance(result, Unavailable):

@@ -5,10 +5,11 @@ Everything that writes runs only while the process holds the Lease; a second rep
 
 import asyncio
 import signal
+from functools import partial
 
 import structlog
-from prometheus_client import CollectorRegistry, Gauge
 
+from weighmaster.api.v1alpha1.record import EvidenceState
 from weighmaster.certificates.keeper import CertificateKeeper
 from weighmaster.cluster.client import ApiClient
 from weighmaster.cluster.lease import Lease, Process
@@ -26,7 +27,15 @@ from weighmaster.records.keeper import RecordKeeper
 from weighmaster.records.material import NamespaceMaterial
 from weighmaster.records.supplied import Supplies
 from weighmaster.records.waiting import WaitingWorkloads
-from weighmaster.telemetry import CertificateMetrics, OutcomeMetrics, SandboxMetrics, StoreMetrics
+from weighmaster.telemetry import (
+    CertificateMetrics,
+    EvidenceMetrics,
+    OutcomeMetrics,
+    SandboxMetrics,
+    StoreMetrics,
+    leadership_gauge,
+    metrics_registry,
+)
 
 LEASE = "weighmaster-controller"
 
@@ -35,13 +44,18 @@ _log = structlog.get_logger()
 
 async def run_controller(settings: ControllerSettings) -> None:
     """Reconcile, gather and verify until told to stop, while holding the Lease."""
-    registry = CollectorRegistry()
-    leading = Gauge("weighmaster_leader", "Whether this replica leads: 1 or 0.", registry=registry)
-    async with ApiClient() as client, Gatherer(settings.gather) as gatherer:
+    registry = metrics_registry()
+    leading = leadership_gauge(registry)
+    evidence = EvidenceMetrics(registry)
+    gatherer = Gatherer(settings.gather, on_gathered=evidence.gathered)
+    async with ApiClient() as client, gatherer:
         metrics = StoreMetrics(registry)
         material = NamespaceMaterial(client, settings.namespace)
         supplies = Supplies(material, settings.gather, settings.credentials_secrets)
         keeper = RecordKeeper(client, gatherer, supplies, metrics)
+        evidence.overdue.set_function(keeper.overdue)
+        for state in EvidenceState:
+            evidence.records.labels(state.value).set_function(partial(keeper.count, state))
         waiting = WaitingWorkloads(client, keeper.held)
         keeper.on_written = waiting.wake
         statuses = StatusReconciler(client, metrics, omitted=keeper.omitted)

@@ -116,6 +116,19 @@ class RecordKeeper:
         """The records as they were at the last look."""
         return [held for held in self._held.values() if held is not None]
 
+    def count(self, state: EvidenceState) -> int:
+        """How many records are in a state."""
+        return sum(
+            held.status is not None and (held.status.state or EvidenceState.PENDING) is state
+            for held in self.held()
+        )
+
+    def overdue(self) -> int:
+        """How many records have evidence that has expired."""
+        now = self._clock()
+        ends = (held.status.expires_at for held in self.held() if held.status is not None)
+        return sum(end is not None and end <= now for end in ends)
+
     def omitted(self) -> frozenset[str]:
         """What policies ask for that no record says anything of."""
         return self._view.omitted

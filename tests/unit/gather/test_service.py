@@ -266,6 +266,16 @@ async def test_closing_ends_what_is_under_way(hub: Hub) -> None:
         await task
 
 
+async def test_each_time_that_a_hub_was_asked_is_told_with_what_came_of_it(hub: Hub) -> None:
+    hub.add(model())
+    told: list[tuple[str, str]] = []
+    asked = ("hf://acme/model", "hf://acme/model", "hf://acme/none", "s3://bucket/key")
+    async with Gatherer(settings_for(hub), on_gathered=lambda *each: told.append(each)) as gatherer:
+        for reference in asked:
+            await gatherer.resolve(references.parse(reference))
+    assert told == [("hf", "evidence"), ("hf", "NotFound")]
+
+
 async def test_no_more_is_kept_than_configured(hub: Hub, gatherer_for: Start) -> None:
     for number in range(10):
         hub.add(model(f"acme/m{number}"))

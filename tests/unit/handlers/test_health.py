@@ -51,6 +51,12 @@ async def test_metrics_are_served() -> None:
     assert "things_total 1.0" in text
 
 
+@pytest.mark.parametrize(("problem", "value"), [(None, "1.0"), ("no policies yet", "0.0")])
+async def test_readiness_is_a_metric_too(problem: str | None, value: str) -> None:
+    _, text = await ask("/metrics", lambda: problem)
+    assert f"weighmaster_ready {value}" in text
+
+
 async def test_other_paths_are_not_found() -> None:
     assert (await ask("/"))[0] == 404
 

@@ -33,6 +33,7 @@ from tests.unit.records.situations import (
     quiet,
     resolved,
 )
+from weighmaster.api.v1alpha1.record import EvidenceState
 from weighmaster.core.evidence import UnavailableReason
 from weighmaster.errors import ClusterError
 
@@ -50,6 +51,26 @@ async def test_new_record_is_resolved(
     assert status["observedGeneration"] == 1
     assert status["conditions"][0]["type"] == "Ready"
     assert status["conditions"][0]["status"] == "True"
+
+
+async def test_records_are_counted_by_state_and_by_whether_they_are_overdue(
+    cluster: FakeCluster, gatherer: FakeGatherer, start: Start, time: Time
+) -> None:
+    expires = (NOW + timedelta(hours=1)).timestamp()
+    gatherer.answers[MOVING] = evidence(MOVING, resolved=PINNED, expires_at=expires)
+    gatherer.answers["hf://acme/gone"] = outage("hf://acme/gone")
+    cluster.put("modelrecords", record(MOVING, "m"))
+    cluster.put("modelrecords", record("hf://acme/gone", "n"))
+    keeper = start()
+    await eventually(lambda: keeper.count(EvidenceState.UNAVAILABLE) == 1)
+    await eventually(lambda: keeper.count(EvidenceState.RESOLVED) == 1)
+    assert keeper.count(EvidenceState.PENDING) == 0
+    assert keeper.overdue() == 0
+    later = (NOW + timedelta(hours=9)).timestamp()
+    gatherer.answers[MOVING] = evidence(MOVING, resolved=PINNED, expires_at=later)
+    time.pass_by(hours=2)
+    assert keeper.overdue() == 1
+    await eventually(lambda: keeper.overdue() == 0)
 
 
 async def test_pinned_record_is_worked_on_once(
