@@ -8,6 +8,7 @@ import uvloop
 
 from weighmaster.cli.gathering import gather_settings, gathering_options
 from weighmaster.cli.issuing import certificate_settings, issuing_options
+from weighmaster.cli.process import process_options
 from weighmaster.handlers.role import run_controller
 from weighmaster.handlers.settings import ControllerSettings
 from weighmaster.telemetry import configure_logging
@@ -23,15 +24,6 @@ _ISSUING = (
 
 
 @click.command()
-@click.option(
-    "--health-host", default=_DEFAULTS.health_host, show_default=True, help="Address for health."
-)
-@click.option(
-    "--health-port",
-    default=_DEFAULTS.health_port,
-    show_default=True,
-    help="Port for health and metrics, plain HTTP.",
-)
 @click.option(
     "--namespace",
     default=_DEFAULTS.namespace,
@@ -60,13 +52,7 @@ _ISSUING = (
 )
 @gathering_options
 @issuing_options
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default=_DEFAULTS.log_level,
-    show_default=True,
-    help="Log from this level upwards.",
-)
+@process_options
 def controller(
     health_host: str, health_port: int, namespace: str, log_level: str, **options: Any
 ) -> None:

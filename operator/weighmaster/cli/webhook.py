@@ -8,6 +8,7 @@ import click
 import uvloop
 
 from weighmaster.admission.role import run_webhook
+from weighmaster.cli.process import process_options
 from weighmaster.core.installation import Installation
 from weighmaster.errors import SettingsError
 from weighmaster.settings import WebhookSettings
@@ -23,15 +24,6 @@ _File = click.Path(path_type=Path)
 @click.option("--tls-key", type=_File, required=True, help="Its private key, PEM.")
 @click.option("--host", default=_DEFAULTS.host, show_default=True, help="Address to serve on.")
 @click.option("--port", default=_DEFAULTS.port, show_default=True, help="Port to serve on.")
-@click.option(
-    "--health-host", default=_DEFAULTS.health_host, show_default=True, help="Address for health."
-)
-@click.option(
-    "--health-port",
-    default=_DEFAULTS.health_port,
-    show_default=True,
-    help="Port for health and metrics, plain HTTP.",
-)
 @click.option(
     "--max-staleness",
     default=_DEFAULTS.max_staleness,
@@ -80,13 +72,7 @@ _File = click.Path(path_type=Path)
 )
 @click.option("--standalone", is_flag=True, help="Run without a cluster, by --policies.")
 @click.option("--policies", type=_File, help="Policy files or a folder of them (--standalone).")
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default=_DEFAULTS.log_level,
-    show_default=True,
-    help="Log from this level upwards.",
-)
+@process_options
 def webhook(
     tls_cert: Path,
     tls_key: Path,
