@@ -202,6 +202,13 @@ class EvidenceMetrics:
             registry=registry,
         )
 
+        self.age = Gauge(
+            "weighmaster_evidence_oldest_age_seconds",
+            "Age of the oldest evidence of a reference that moves; 0 when there is none. That of"
+            " a pinned reference never grows old.",
+            registry=registry,
+        )
+
     def gathered(self, hub: str, outcome: str) -> None:
         """Count an answer of a hub."""
         self._gathers.labels(hub, outcome).inc()

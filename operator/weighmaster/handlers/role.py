@@ -54,6 +54,7 @@ async def run_controller(settings: ControllerSettings) -> None:
         supplies = Supplies(material, settings.gather, settings.credentials_secrets)
         keeper = RecordKeeper(client, gatherer, supplies, metrics)
         evidence.overdue.set_function(keeper.overdue)
+        evidence.age.set_function(lambda: keeper.oldest().total_seconds())
         for state in EvidenceState:
             evidence.records.labels(state.value).set_function(partial(keeper.count, state))
         waiting = WaitingWorkloads(client, keeper.held)

@@ -129,6 +129,17 @@ class RecordKeeper:
         ends = (held.status.expires_at for held in self.held() if held.status is not None)
         return sum(end is not None and end <= now for end in ends)
 
+    def oldest(self) -> timedelta:
+        """The age of the oldest evidence among that which expires; none when there is no such."""
+        now = self._clock()
+        moving = (
+            held.status
+            for held in self.held()
+            if held.status is not None and held.status.expires_at is not None
+        )
+        ages = (now - status.fetched_at for status in moving if status.fetched_at is not None)
+        return max(ages, default=timedelta())
+
     def omitted(self) -> frozenset[str]:
         """What policies ask for that no record says anything of."""
         return self._view.omitted

@@ -66,10 +66,12 @@ async def test_records_are_counted_by_state_and_by_whether_they_are_overdue(
     await eventually(lambda: keeper.count(EvidenceState.RESOLVED) == 1)
     assert keeper.count(EvidenceState.PENDING) == 0
     assert keeper.overdue() == 0
+    assert keeper.oldest() == timedelta()
     later = (NOW + timedelta(hours=9)).timestamp()
     gatherer.answers[MOVING] = evidence(MOVING, resolved=PINNED, expires_at=later)
     time.pass_by(hours=2)
     assert keeper.overdue() == 1
+    assert keeper.oldest() == timedelta(hours=2)
     await eventually(lambda: keeper.overdue() == 0)
 
 
