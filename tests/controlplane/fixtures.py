@@ -27,17 +27,23 @@ _BINARIES = pytest.StashKey[Binaries | ControlPlaneUnavailableError]()
 
 
 @pytest.fixture(scope="session")
+def control_plane_binaries(request: pytest.FixtureRequest) -> Binaries:
+    """The programs, for tests that need a control plane of their own."""
+    binaries = _binaries(request.config)
+    if isinstance(binaries, ControlPlaneUnavailableError):
+        _give_up(binaries)
+    return binaries
+
+
+@pytest.fixture(scope="session")
 def control_plane(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    control_plane_binaries: Binaries, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ControlPlane]:
     """A running control plane, shared by the tests of the session: use namespaces of your own.
 
     Its logs stay in pytest's temporary directory. Each worker of pytest-xdist has its own.
     """
-    binaries = _binaries(request.config)
-    if isinstance(binaries, ControlPlaneUnavailableError):
-        _give_up(binaries)
-    with ControlPlane(binaries, tmp_path_factory.mktemp("controlplane")) as running:
+    with ControlPlane(control_plane_binaries, tmp_path_factory.mktemp("controlplane")) as running:
         yield running
 
 
@@ -65,7 +71,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def _needs_control_plane(item: pytest.Item) -> bool:
-    return "control_plane" in getattr(item, "fixturenames", ())
+    return "control_plane_binaries" in getattr(item, "fixturenames", ())
 
 
 def _binaries(config: pytest.Config) -> Binaries | ControlPlaneUnavailableError:

@@ -303,7 +303,8 @@ class RunningPod:
             "phase": phase,
             "hostIP": HOST,
             "podIP": self._place.address,
-            "podIPs": [{"ip": self._place.address}],
+            # Else the address that it had before its node was off would stay beside this one.
+            "podIPs": [{"$patch": "replace"}, {"ip": self._place.address}],
             "conditions": [
                 {"type": kind, "status": str(value)}
                 for kind, value in (

@@ -15,6 +15,7 @@ COMMANDS = {
     "detect": "Show which model weights manifests load.",
     "explain": "Show how a decision comes about, rule by rule.",
     "inspect": "Gather evidence about a model and show it.",
+    "probe": "See whether the API server asks Weighmaster.",
     "verify": "Verify the signature of a model on disk.",
     "verify-mounted": "Verify mounted weights before their server starts.",
     "webhook": "Serve admission over HTTPS.",

@@ -126,7 +126,7 @@ class ApiClient:
         accept = METADATA if metadata_only else "application/json"
         limit = _timeout(seconds + WATCH_GRACE)
         async with self._request("GET", path, parameters, accept, timeout=limit) as response:
-            await _check(response)
+            _check("GET", path, response.status)
             if on_open is not None:
                 on_open()
             async for line in _lines(response.content):
@@ -142,6 +142,16 @@ class ApiClient:
     async def create(self, collection: str, body: Mapping[str, Any]) -> Json:
         """Create an object; raises ClusterError with status 409 when it is there already."""
         return await self._json("POST", collection, {}, "application/json", _encode(body))
+
+    async def try_create(self, collection: str, body: Mapping[str, Any]) -> tuple[int, Json]:
+        """What would happen if an object were created: the HTTP status, and the object or why not.
+
+        It is a dry run: admission webhooks are called, and nothing is stored.
+        """
+        status, content = await self._exchange(
+            "POST", collection, {"dryRun": "All"}, "application/json", _encode(body)
+        )
+        return status, _decoded("POST", collection, content)
 
     async def replace(self, path: str, body: Mapping[str, Any]) -> Json:
         """Write an object as a whole.
@@ -174,15 +184,21 @@ class ApiClient:
     async def _json(
         self, method: str, path: str, parameters: Mapping[str, str], accept: str, body: bytes = b""
     ) -> Json:
+        status, content = await self._exchange(method, path, parameters, accept, body)
+        _check(method, path, status)
+        return _decoded(method, path, content)
+
+    async def _exchange(
+        self, method: str, path: str, parameters: Mapping[str, str], accept: str, body: bytes = b""
+    ) -> tuple[int, bytes]:
+        """The HTTP status and what came with it; raises ClusterError when nothing came."""
         try:
             async with (
                 asyncio.timeout(30),
                 self._request(method, path, parameters, accept, body) as response,
             ):
-                await _check(response)
-                result: Json = msgspec.json.decode(await response.read())
-                return result
-        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
+                return response.status, await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise ClusterError(f"{method} {path} failed: {type(error).__name__}") from None
 
     def _request(
@@ -229,14 +245,20 @@ def _encode(body: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode(body)
 
 
-async def _check(response: aiohttp.ClientResponse) -> None:
-    if response.status < 400:
+def _decoded(method: str, path: str, content: bytes) -> Json:
+    try:
+        result: Json = msgspec.json.decode(content)
+    except msgspec.DecodeError as error:
+        raise ClusterError(f"{method} {path} failed: {type(error).__name__}") from None
+    return result
+
+
+def _check(method: str, path: str, status: int) -> None:
+    if status < 400:
         return
-    if response.status == 410:
+    if status == 410:
         raise ResourceExpiredError("the resource version is too old", status=410)
-    raise ClusterError(
-        f"{response.method} {response.url.path} gave {response.status}", status=response.status
-    )
+    raise ClusterError(f"{method} {path} gave {status}", status=status)
 
 
 def _failure(status: Mapping[str, Any]) -> ClusterError:

@@ -30,6 +30,7 @@ class ApiServer:
         self.list_faults: list[Fault] = []
         self.watch_faults: list[Fault] = []
         self.patch_faults: list[Fault] = []
+        self.post_faults: list[Fault] = []
         self._events: list[tuple[int, Json]] = []
         self._changed = asyncio.Event()
         self._runner: web.AppRunner | None = None
@@ -39,6 +40,7 @@ class ApiServer:
         application = web.Application()
         application.router.add_route("GET", "/{path:.*}", self._get)
         application.router.add_route("PATCH", "/{path:.*}", self._patch)
+        application.router.add_route("POST", "/{path:.*}", self._post)
         self._runner = web.AppRunner(application, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -133,6 +135,12 @@ class ApiServer:
             return await self.patch_faults.pop(0)(request)
         self.patches.append((name, await request.json()))
         return web.json_response({})
+
+    async def _post(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append(request)
+        if self.post_faults:
+            return await self.post_faults.pop(0)(request)
+        return web.json_response(await request.json(), status=201)
 
 
 def status(code: int) -> Fault:

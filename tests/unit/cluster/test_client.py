@@ -49,6 +49,19 @@ async def test_status_is_merged_at_the_subresource(api: ApiServer, client: ApiCl
     assert api.patches == [("/things/a/status", {"status": {"conditions": []}})]
 
 
+async def test_trying_to_create_is_a_dry_run_and_tells_what_the_server_says(
+    api: ApiServer, client: ApiClient
+) -> None:
+    assert await client.try_create("/things", {"a": 1}) == (201, {"a": 1})
+    assert api.requests[0].query == {"dryRun": "All"}
+    api.post_faults.append(status(403))
+    refused = (403, {"code": 403, "message": "hf_secret"})
+    assert await client.try_create("/things", {}) == refused
+    api.post_faults.append(lines("no JSON"))
+    with pytest.raises(ClusterError, match=r"^POST /things failed"):
+        await client.try_create("/things", {})
+
+
 async def test_error_tells_the_request_and_nothing_the_server_said(
     api: ApiServer, client: ApiClient
 ) -> None:

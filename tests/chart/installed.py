@@ -1,0 +1,186 @@
+"""A cluster to install the chart into, and requests that go on meanwhile."""
+
+import itertools
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.chart.program import CHART, IMAGE, Helm
+from tests.controlplane.cluster import ControlPlane
+from tests.controlplane.polling import eventually
+from tests.e2e.workloads import PINNED, UNPINNED, pod
+from tests.node.api import Api, ApiError, Json
+from tests.node.node import Node
+
+NAMESPACE = "weighmaster-system"
+RELEASE = "weighmaster"
+WEBHOOK, CONTROLLER = f"{RELEASE}-webhook", f"{RELEASE}-controller"
+SECRET = f"{WEBHOOK}-tls"
+LOAD = "load"
+"""A namespace that is checked."""
+
+MOST_REQUESTS = 20_000
+LONGEST_LOAD = 120.0
+"""Bounds of one load: requests, and seconds."""
+
+
+@dataclass
+class Cluster:
+    """A control plane with one node, and Helm for it."""
+
+    control_plane: ControlPlane
+    node: Node
+    helm: Helm
+    api: Api
+    folder: Path
+    values: tuple[str, ...] = IMAGE
+
+    def install(self, *arguments: str, chart: Path = CHART) -> None:
+        """``helm install``, until everything is ready."""
+        self.helm(
+            *("install", RELEASE, str(chart), "--namespace", NAMESPACE, "--create-namespace"),
+            *("--wait", "--timeout", "100s", *self.values, *arguments),
+        )
+
+    def upgrade(self, *arguments: str, chart: Path = CHART) -> None:
+        """``helm upgrade``, until everything is ready."""
+        self.helm(
+            *("upgrade", RELEASE, str(chart), "--namespace", NAMESPACE),
+            *("--wait", "--timeout", "100s", *self.values, *arguments),
+        )
+
+    def get(self, kind: str, name: str, namespace: str = NAMESPACE) -> Json:
+        """One object."""
+        found = self.control_plane.kubectl("get", kind, name, "-n", namespace, "-o", "json")
+        read: Json = json.loads(found.stdout)
+        return read
+
+    def pods(self, role: str) -> list[Json]:
+        """The pods of a role that are not about to end."""
+        label = f"app.kubernetes.io/component%3D{role}"
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector={label}"
+        found = self.api.get(path)["items"]
+        return [each for each in found if "deletionTimestamp" not in each["metadata"]]
+
+    def ready(self, role: str) -> int:
+        """How many pods of a role are ready."""
+        return sum(
+            condition["status"] == "True"
+            for each in self.pods(role)
+            for condition in each["status"].get("conditions", ())
+            if condition["type"] == "Ready"
+        )
+
+    def rolled_out(self, role: str) -> None:
+        """Wait until a Deployment is as it should be."""
+        self.control_plane.kubectl(
+            *("rollout", "status", f"deployment/{RELEASE}-{role}"),
+            *("-n", NAMESPACE, "--timeout", "55s"),
+        )
+
+    def outcome(self, manifest: Json) -> str:
+        """What comes of creating a pod in the checked namespace, in a dry run."""
+        return attempt(self.api, manifest)
+
+    def checks(self) -> bool:
+        """Whether pods are checked: one is admitted, and one refused by the policy."""
+        return (self.outcome(GOOD), self.outcome(BAD)) == ("admitted", "refused")
+
+
+GOOD = pod(LOAD, "good", *PINNED)
+BAD = pod(LOAD, "bad", *UNPINNED)
+PLAIN: Json = {
+    **pod(LOAD, "plain"),
+    "spec": {"containers": [{"name": "web", "image": "nginx"}]},
+}
+
+POLICY: Json = {
+    "apiVersion": "weighmaster.dev/v1alpha1",
+    "kind": "ClusterModelPolicy",
+    "metadata": {"name": "pinned"},
+    "spec": {
+        "match": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": LOAD}}},
+        "enforcement": {"action": "Deny"},
+        "rules": [{"name": "pinned", "reference": {"require": ["Known", "Pinned"]}}],
+    },
+}
+
+
+def attempt(api: Api, manifest: Json) -> str:
+    """``admitted`` or ``refused`` by Weighmaster, else what happened."""
+    path = f"/api/v1/namespaces/{manifest['metadata']['namespace']}/pods?dryRun=All"
+    try:
+        made = api.request("POST", path, manifest)
+    except ApiError as error:
+        by_policy = error.status == 403 and "[NotPinned]" in error.message
+        return "refused" if by_policy else str(error)
+    annotated = "weighmaster.dev/decision-id" in made["metadata"].get("annotations", {})
+    return "admitted" if annotated else "admitted without a decision"
+
+
+@dataclass
+class Load:
+    """Requests without a pause, by some clients; each must come out as it should."""
+
+    cluster: Cluster
+    clients: int = 4
+    answered: int = 0
+    wrong: list[str] = field(default_factory=list)
+    slowest: float = 0.0
+
+    def __enter__(self) -> Self:
+        self._done = threading.Event()
+        self._lock = threading.Lock()
+        self._until = time.monotonic() + LONGEST_LOAD
+        self._threads = [threading.Thread(target=self._ask) for _ in range(self.clients)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _ask(self) -> None:
+        plane = self.cluster.control_plane
+        expected = itertools.cycle([(GOOD, "admitted"), (BAD, "refused")])
+        with Api(plane.server, plane.pki) as api:
+            while not self._done.is_set() and time.monotonic() < self._until:
+                manifest, wanted = next(expected)
+                begun = time.monotonic()
+                outcome = attempt(api, manifest)
+                took = time.monotonic() - begun
+                with self._lock:
+                    self.answered += 1
+                    self.slowest = max(self.slowest, took)
+                    if outcome != wanted:
+                        self.wrong.append(f"{wanted}: {outcome}")
+                    if self.answered >= MOST_REQUESTS:
+                        return
+                time.sleep(0.005)
+
+    def figures(self) -> str:
+        """What to tell of it."""
+        return f"{self.answered} requests, {len(self.wrong)} wrong, slowest {self.slowest:.2f} s"
+
+
+def soon(holds: Callable[[], bool], what: str, within: float = 40.0) -> None:
+    """Wait for something; fail with its description."""
+    assert eventually(holds, within), what
+
+
+def lease_holder(cluster: Cluster) -> str:
+    """Who leads; empty when nobody does."""
+    spec: dict[str, Any] = cluster.get("lease", CONTROLLER)["spec"]
+    return str(spec.get("holderIdentity") or "")

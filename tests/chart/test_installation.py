@@ -1,0 +1,386 @@
+"""The chart's life in a real control plane, by real Helm: the tests build on each other, in order.
+
+Pods run on the node of ``tests.node``: with the chart's arguments, service accounts, mounts and
+security contexts; real controllers roll Deployments out and keep EndpointSlices. What it leaves out
+is said there. Load stays in a network namespace that is made for this module.
+"""
+
+import base64
+import json
+import os
+import shutil
+import signal
+import ssl
+import time
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.installed import (
+    CONTROLLER,
+    GOOD,
+    LOAD,
+    NAMESPACE,
+    PLAIN,
+    POLICY,
+    RELEASE,
+    SECRET,
+    WEBHOOK,
+    Cluster,
+    Load,
+    lease_holder,
+    soon,
+)
+from tests.chart.program import CHART, IMAGE, Helm, settings
+from tests.controlplane.binaries import Binaries
+from tests.controlplane.cluster import ControlPlane
+from tests.node.api import Api
+from tests.node.network import is_possible, own_network
+from tests.node.node import Node
+from weighmaster.certificates.stored import ISSUED_AFTER
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+CONFIGURATIONS = ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")
+QUICK = settings(certificates__settleSeconds=5, webhook__shutdownDelaySeconds=6)
+"""As the defaults, only sooner: a rotation and a roll-out take minutes otherwise."""
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    control_plane_binaries: Binaries, helm_program: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """A control plane and a node in a network namespace of their own."""
+    if problem := is_possible():
+        if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
+            pytest.fail(f"CI needs it: {problem}", pytrace=False)
+        pytest.skip(f"NO NODE, SO NOT TESTED: {problem}")
+    folder = tmp_path_factory.mktemp("installation")
+    for each in (folder, *folder.parents[:2]):
+        each.chmod(0o755)
+    with (
+        own_network(),
+        ControlPlane(control_plane_binaries, folder / "controlplane") as control_plane,
+        Node(control_plane, folder / "node", (NAMESPACE,)) as node,
+        Api(control_plane.server, control_plane.pki) as api,
+    ):
+        home = folder / "home"
+        home.mkdir()
+        environment = {"KUBECONFIG": str(control_plane.kubeconfig)}
+        helm = Helm(helm_program, home, environment)
+        control_plane.kubectl("create", "namespace", LOAD)
+        yield Cluster(control_plane, node, helm, api, folder, (*IMAGE, *QUICK))
+
+
+def older_chart(folder: Path) -> Path:
+    """The chart as an earlier release had it: a definition knew less, and its version was another.
+
+    There has been no release yet; with the first one its chart takes this one's place.
+    """
+    copy = folder / "older"
+    shutil.copytree(CHART, copy)
+    about = yaml.safe_load((copy / "Chart.yaml").read_text())
+    about |= {"version": "0.0.9", "appVersion": "0.0.9"}
+    (copy / "Chart.yaml").write_text(yaml.safe_dump(about))
+    path = copy / "files" / "crds" / "weighmaster.dev_modelrecords.yaml"
+    definition = yaml.safe_load(path.read_text())
+    del definition["spec"]["versions"][0]["additionalPrinterColumns"][0]
+    path.write_text(yaml.safe_dump(definition))
+    return copy
+
+
+def record_columns(cluster: Cluster) -> int:
+    """How many columns the definition of ModelRecords has."""
+    definition = cluster.get("crd", "modelrecords.weighmaster.dev")
+    return len(definition["spec"]["versions"][0]["additionalPrinterColumns"])
+
+
+def bundles(cluster: Cluster) -> set[str]:
+    """The CA bundles that the webhook configurations have."""
+    return {
+        webhook["clientConfig"].get("caBundle", "")
+        for kind in CONFIGURATIONS
+        for webhook in cluster.get(kind, RELEASE)["webhooks"]
+    }
+
+
+def test_first_install_fails_closed_and_becomes_ready_by_itself(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """With failurePolicy Fail, and no certificate when the API server first asks for one."""
+    begun = time.monotonic()
+    cluster.install(chart=older_chart(tmp_path_factory.mktemp("charts")))
+    took = time.monotonic() - begun
+    assert (cluster.ready("webhook"), cluster.ready("controller")) == (2, 2)
+    assert len(bundles(cluster)) == 1
+    assert "" not in bundles(cluster)
+    assert cluster.outcome(GOOD) == "admitted"
+    assert cluster.outcome(PLAIN) == "admitted without a decision"
+    for kind in CONFIGURATIONS:
+        assert {each["failurePolicy"] for each in cluster.get(kind, RELEASE)["webhooks"]} == {
+            "Fail"
+        }
+    assert took < 100, f"ready after {took:.0f} s"
+
+
+def test_policy_decides(cluster: Cluster) -> None:
+    cluster.control_plane.apply(POLICY)
+    soon(cluster.checks, "pods are not checked")
+
+
+def test_helm_test_asks_the_api_server_whether_it_asks_us(cluster: Cluster) -> None:
+    said = cluster.helm("test", RELEASE, "--namespace", NAMESPACE, "--logs", check=False)
+    assert "Phase:          Succeeded" in said.stdout, said.stdout + said.stderr
+    assert "the webhook has answered" in cluster.node.log(f"{RELEASE}-test")
+
+
+def test_two_replicas_answer_alike(cluster: Cluster) -> None:
+    """The same request, asked of each: by its address and with the name of the Service."""
+    review = {
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "a-b",
+            "operation": "CREATE",
+            "namespace": LOAD,
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "object": GOOD,
+            "userInfo": {"username": "somebody"},
+        },
+    }
+    (bundle,) = bundles(cluster)
+    context = ssl.create_default_context(cadata=_decoded(bundle))
+    context.check_hostname = False
+    answers = []
+    for pod in cluster.pods("webhook"):
+        for path in ("mutate", "validate"):
+            url = f"https://{pod['status']['podIP']}:9443/{path}"
+            request = urllib.request.Request(url, data=json.dumps(review).encode())
+            with urllib.request.urlopen(request, context=context, timeout=5) as answer:
+                answers.append((path, json.load(answer)))
+    assert len(answers) == 4
+    assert answers[:2] == answers[2:]
+
+
+def _decoded(text: str) -> str:
+    return base64.b64decode(text).decode()
+
+
+def test_rolling_restart_under_load_loses_no_request(
+    cluster: Cluster, record_testsuite_property: Any
+) -> None:
+    before = {pod["metadata"]["name"] for pod in cluster.pods("webhook")}
+    with Load(cluster) as load:
+        restart = ("rollout", "restart", f"deployment/{WEBHOOK}", "-n", NAMESPACE)
+        cluster.control_plane.kubectl(*restart)
+        cluster.rolled_out("webhook")
+        soon(lambda: not gone(cluster, before), "old pods do not end")
+    record_testsuite_property("rolling restart", load.figures())
+    assert load.wrong == []
+    assert load.answered > 100
+    assert not before & {pod["metadata"]["name"] for pod in cluster.pods("webhook")}
+
+
+def gone(cluster: Cluster, names: set[str]) -> set[str]:
+    """Pods of these names that are still there, also while they end."""
+    found = cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]
+    return names & {pod["metadata"]["name"] for pod in found}
+
+
+def test_rotation_under_load_loses_no_request(
+    cluster: Cluster, record_testsuite_property: Any
+) -> None:
+    """Asked for by an annotation; otherwise it is the one that takes place every two months."""
+    old = cluster.get("secret", SECRET)["data"]
+    now = datetime.now(UTC).isoformat()
+    with Load(cluster) as load:
+        annotate = ("annotate", "secret", SECRET, "-n", NAMESPACE, f"{ISSUED_AFTER}={now}")
+        cluster.control_plane.kubectl(*annotate)
+        soon(
+            lambda: (
+                cluster.get("secret", SECRET)["data"]["tls.crt"] != old["tls.crt"]
+                and served(cluster) == {"new"}
+            ),
+            "the new certificate is not served everywhere",
+        )
+    record_testsuite_property("rotation", load.figures())
+    assert load.wrong == []
+    assert load.answered > 100
+    new = cluster.get("secret", SECRET)["data"]
+    assert old["ca.crt"] != new["ca.crt"]
+    (bundle,) = bundles(cluster)
+    for data in (old, new):
+        assert _decoded(data["ca.crt"]) in _decoded(bundle)
+
+
+def served(cluster: Cluster) -> set[str]:
+    """Which certificate the replicas serve: the stored one is ``new``, any other ``old``."""
+    stored = _decoded(cluster.get("secret", SECRET)["data"]["tls.crt"]).strip()
+    found = set()
+    for pod in cluster.pods("webhook"):
+        pem = ssl.get_server_certificate((pod["status"]["podIP"], 9443)).strip()
+        found.add("new" if pem == stored else "old")
+    data = cluster.get("secret", SECRET)["data"]
+    return found | ({"staged"} if "next.crt" in data else set())
+
+
+def test_upgrade_under_load_loses_no_request_and_brings_the_definitions_up_to_date(
+    cluster: Cluster, record_testsuite_property: Any
+) -> None:
+    columns, trusted = record_columns(cluster), bundles(cluster)
+    with Load(cluster) as load:
+        cluster.upgrade()
+    record_testsuite_property("upgrade", load.figures())
+    assert load.wrong == []
+    assert record_columns(cluster) == columns + 1
+    assert bundles(cluster) == trusted
+    images = {pod["spec"]["containers"][0]["image"] for pod in cluster.pods("webhook")}
+    assert images == {"registry.example/weighmaster:0.1.0"}
+
+
+def test_rollback_under_load_loses_no_request(
+    cluster: Cluster, record_testsuite_property: Any
+) -> None:
+    trusted = bundles(cluster)
+    with Load(cluster) as load:
+        cluster.helm(
+            *("rollback", RELEASE, "1", "--namespace", NAMESPACE, "--wait", "--timeout", "100s")
+        )
+    record_testsuite_property("rollback", load.figures())
+    assert load.wrong == []
+    assert bundles(cluster) == trusted
+    cluster.upgrade()
+
+
+def test_bundle_that_somebody_empties_is_put_back(cluster: Cluster) -> None:
+    authority = _decoded(cluster.get("secret", SECRET)["data"]["ca.crt"])
+    patch = '[{"op":"remove","path":"/webhooks/0/clientConfig/caBundle"}]'
+    for kind in CONFIGURATIONS:
+        cluster.control_plane.kubectl("patch", kind, RELEASE, "--type", "json", "-p", patch)
+    soon(
+        lambda: all(authority in _decoded(bundle) for bundle in bundles(cluster)),
+        "the bundle is not put back",
+    )
+    soon(cluster.checks, "pods are not checked")
+
+
+def test_controller_that_dies_is_succeeded_within_15_seconds(
+    cluster: Cluster, record_testsuite_property: Any
+) -> None:
+    """Its process is killed; the node starts it again, and it finds another leading."""
+    soon(lambda: leading_pod(cluster) != "", "no pod of the latest roll-out leads")
+    leader = lease_holder(cluster)
+    os.kill(cluster.node.process_id(leading_pod(cluster)), signal.SIGKILL)
+    begun = time.monotonic()
+    soon(lambda: lease_holder(cluster) not in ("", leader), "nobody else leads", within=20)
+    took = time.monotonic() - begun
+    record_testsuite_property("fail-over of a killed controller", f"{took:.1f} s")
+    assert took < 15
+
+
+def leading_pod(cluster: Cluster) -> str:
+    """The pod that leads, unless it is about to end; empty when none does."""
+    said = f'"identity": "{lease_holder(cluster)}"'
+    names = [pod["metadata"]["name"] for pod in cluster.pods("controller")]
+    return next((name for name in names if said in cluster.node.log(name)), "")
+
+
+def test_drained_node_never_takes_the_last_replica(cluster: Cluster) -> None:
+    names = [pod["metadata"]["name"] for pod in cluster.pods("webhook")]
+    outcomes = []
+    for name in names:
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction"
+        try:
+            cluster.api.request("POST", path, eviction)
+            outcomes.append("evicted")
+        except Exception as error:  # noqa: BLE001 - whatever refuses it
+            outcomes.append("429" if "429" in str(error) else str(error))
+    assert outcomes == ["evicted", "429"]
+    soon(lambda: cluster.ready("webhook") == 2, "no replacement comes")
+
+
+def test_all_pods_gone_at_once_come_back_by_themselves(cluster: Cluster) -> None:
+    """They are of an exempt namespace: nobody has to be asked about them."""
+    for role in ("webhook", "controller"):
+        cluster.control_plane.kubectl(
+            *("delete", "pods", "-n", NAMESPACE, "--grace-period=0", "--force"),
+            *("-l", f"app.kubernetes.io/component={role}"),
+        )
+    soon(lambda: cluster.ready("webhook") == 2, "the webhook does not come back")
+    soon(cluster.checks, "pods are not checked")
+
+
+def test_cluster_that_loses_its_power_comes_back_by_itself(cluster: Cluster) -> None:
+    """The node and the API server are off at once, with failurePolicy Fail in force."""
+    cluster.node.power_off()
+    cluster.control_plane.stop_apiserver()
+    cluster.control_plane.start_apiserver()
+    cluster.control_plane.restart_controller_manager()
+    soon(lambda: "failed calling webhook" in cluster.outcome(GOOD), "something answers")
+    cluster.node.power_on()
+    soon(cluster.checks, "pods are not checked", within=60)
+
+
+def test_emergency_procedure_of_the_docs_works(cluster: Cluster) -> None:
+    """docs/operations.md: no webhook answers, and something must be created now."""
+    kubectl = cluster.control_plane.kubectl
+    kubectl("scale", f"deployment/{WEBHOOK}", "--replicas=0", "-n", NAMESPACE)
+    soon(lambda: "failed calling webhook" in cluster.outcome(GOOD), "something still answers")
+    kubectl("delete", ",".join(CONFIGURATIONS), RELEASE)
+    soon(lambda: cluster.outcome(GOOD) == "admitted without a decision", "pods are still refused")
+    cluster.upgrade()
+    soon(cluster.checks, "pods are not checked again")
+
+
+def test_uninstall_leaves_nothing_in_the_way_when_all_pods_are_gone(cluster: Cluster) -> None:
+    kubectl = cluster.control_plane.kubectl
+    cluster.node.power_off()
+    assert "failed calling webhook" in cluster.outcome(GOOD)
+    cluster.helm("uninstall", RELEASE, "--namespace", NAMESPACE)
+    soon(lambda: cluster.outcome(GOOD) == "admitted without a decision", "pods are refused")
+    for kind in CONFIGURATIONS:
+        assert kubectl("get", kind, "-o", "name").stdout == ""
+    left = kubectl("get", "clusterroles,clusterrolebindings", "-o", "name").stdout
+    assert RELEASE not in left
+    # What people have written stays.
+    assert "pinned" in kubectl("get", "clustermodelpolicies", "-o", "name").stdout
+
+
+def test_uninstall_deletes_the_configurations_before_the_pods(cluster: Cluster) -> None:
+    """Whatever fails after that, no fail-closed webhook is left without anybody behind it."""
+    deleted = [
+        event["objectRef"]["resource"]
+        for event in cluster.control_plane.audit_events()
+        if event["verb"] == "delete"
+        and event["objectRef"].get("name") in (RELEASE, WEBHOOK)
+        and event["objectRef"]["resource"] in ("deployments", *(f"{k}s" for k in CONFIGURATIONS))
+        and "helm" in event.get("userAgent", "").lower()
+    ]
+    last = deleted[-3:]
+    assert set(last[:2]) == {f"{kind}s" for kind in CONFIGURATIONS}
+    assert last[2] == "deployments"
+
+
+def test_install_after_an_uninstall_takes_up_what_was_left(cluster: Cluster) -> None:
+    cluster.node.power_on()
+    soon(lambda: cluster.pods("webhook") == [], "old pods do not go")
+    cluster.install()
+    soon(cluster.checks, "pods are not checked")
+
+
+def test_roles_have_every_right_that_they_use_and_log_no_failure(cluster: Cluster) -> None:
+    accounts = {f"system:serviceaccount:{NAMESPACE}:{name}": name for name in (WEBHOOK, CONTROLLER)}
+    forbidden = {
+        (accounts[event["user"]["username"]], event["verb"], event["requestURI"])
+        for event in cluster.control_plane.audit_events()
+        if event["user"]["username"] in accounts
+        and event.get("responseStatus", {}).get("code") == 403
+    }
+    assert forbidden == set()
