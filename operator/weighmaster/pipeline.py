@@ -11,7 +11,16 @@ from msgspec import Struct, structs
 
 from weighmaster.core.decide import Decision, decide
 from weighmaster.core.detect import detect
-from weighmaster.core.enforce import AWAITING, Form, Occasion, enforce, is_fixed, require_form
+from weighmaster.core.enforce import (
+    AWAITING,
+    Form,
+    Occasion,
+    Weighing,
+    enforce,
+    hold,
+    is_fixed,
+    require_form,
+)
 from weighmaster.core.enforce.confinement.network import SANDBOX_LABEL
 from weighmaster.core.enforce.guard import REACHING, harden_debuggers, objection
 from weighmaster.core.enforce.verification import LABEL as VERIFIED_LABEL
@@ -170,16 +179,23 @@ def _unmarked(request: AdmissionRequest, document: Document) -> Review:
 
 
 def audit(
-    workload: Workload, uses: tuple[ModelUse, ...], snapshot: Snapshot, now: datetime
+    workload: Workload,
+    uses: tuple[ModelUse, ...],
+    snapshot: Snapshot,
+    now: datetime,
+    weighing: Weighing | None = None,
 ) -> Decision | None:
-    """The decision on an object that is there already, by the model uses detected in it.
+    """The decision on a pod that is there already, by the model uses detected in it.
 
-    It is about rules only, not about form: that was enforced when the object was made, and cannot
-    be given to a pod that runs. None when the object has more models than may be judged at once.
+    It is about rules only, not about form: that was enforced when the pod was made, and cannot
+    be given to one that runs. Where a rule holds for bytes that are verified before start, it is
+    about what was verified then, which is ``weighing``. None when the pod has more models than may
+    be judged at once.
     """
     if _too_much(workload, uses, snapshot) is not None:
         return None
-    return decide(workload, uses, evaluate(workload, uses, snapshot, now))
+    decision = decide(workload, uses, evaluate(workload, uses, snapshot, now))
+    return hold(decision, weighing, snapshot)
 
 
 def awaits(

@@ -14,13 +14,16 @@ from typing import Any
 import jsonpatch
 import msgspec
 import yaml
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from weighmaster.cluster.sandboxes import SandboxStore
 from weighmaster.cluster.store import PolicyStore
 from weighmaster.core.evaluate.snapshot import Snapshot
-from weighmaster.pipeline import AdmissionRequest, Operation, Review, Stage, review
+from weighmaster.core.respond import validate
+from weighmaster.pipeline import AdmissionRequest, Operation, Review, Stage, audit, review
 from weighmaster.policy_files import add_document, add_to_cluster
+from weighmaster.quarantine.pods import Pod, Pods
+from weighmaster.quarantine.verdicts import judge
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (ROOT / "tests" / "cases", ROOT / "policies")
@@ -51,7 +54,9 @@ class Case(Struct, forbid_unknown_fields=True, kw_only=True):
     """One request and what it must lead to.
 
     The object goes through the mutating and then the validating stage, as the API server sends it.
-    One that is ``final`` only goes through the latter: it is what other webhooks have left.
+    One that is ``final`` only goes through the latter: it is what other webhooks have left. One
+    that is ``running`` is a pod that runs already: ``allowed`` says that nothing is known against
+    it for which it could be quarantined.
     """
 
     name: str
@@ -61,6 +66,7 @@ class Case(Struct, forbid_unknown_fields=True, kw_only=True):
     operation: Operation = Operation.CREATE
     subresource: str = ""
     final: bool = False
+    running: bool = False
     gathering: bool = False
     user: str = ""
     groups: list[str] = field(default_factory=list)
@@ -116,19 +122,36 @@ class Loaded(Struct, frozen=True):
         )
 
     def mutate(self, snapshot: Snapshot | None = None) -> Review:
-        """The answer of the mutating stage."""
+        """The answer of the mutating stage; what runs is not changed."""
+        if self.case.running:
+            return self.review(snapshot)
         return review(self.request(Stage.MUTATE), snapshot or self.snapshot(), self.case.now)
 
     def review(self, snapshot: Snapshot | None = None) -> Review:
         """The answer of the pipeline: that of the first stage which refuses, or of the last."""
         snapshot = snapshot or self.snapshot()
         document = self.case.object
+        if self.case.running:
+            return _audited(self.case, snapshot)
         if not self.case.final:
             mutated = self.mutate(snapshot)
             if not mutated.response.allowed:
                 return mutated
             document = apply(mutated, document)
         return review(self.request(document=document), snapshot, self.case.now)
+
+
+def _audited(case: Case, snapshot: Snapshot) -> Review:
+    """What the audit of running pods makes of one; its findings are told as they are to people."""
+    pods = Pods(lambda: None, snapshot.facilities.installation.image)
+    kept = pods.keep(case.object or {})
+    assert isinstance(kept, Pod)
+    served = kept.served
+    decision = audit(served.workload, served.uses, snapshot, case.now, served.weighing)
+    assert decision is not None
+    told = validate(decision)
+    failing = judge(served, snapshot, case.now).objected
+    return Review(structs.replace(told, allowed=not failing), decision)
 
 
 def apply(mutated: Review, document: Document | None) -> Document | None:

@@ -126,16 +126,31 @@ class Result(StrEnum):
     FAILED = "failed"
 
 
+class Proof(_Wire, frozen=True, kw_only=True):
+    """One signature that holds.
+
+    ``by`` are the numbers of the signers that it is of, counted through all authorities. Whose it
+    is, is empty where that is too long to be told.
+    """
+
+    by: tuple[int, ...]
+    identity: _Text = ""
+    issuer: _Text = ""
+
+
 class Weighed(_Wire, frozen=True, kw_only=True):
     """One place that was found as expected: bytes and files read, time taken in seconds.
 
-    ``digest`` is that of all files that may be loaded, ``signed_by`` who signed them.
+    ``digest`` is that of all files that may be loaded, ``signed_by`` who signed them. ``proofs``
+    has for each of the expectation's ``signatures`` all that were found; none where there was no
+    room to tell.
     """
 
     reference: _Text
     store: _Text = ""
     digest: _Text = ""
     signed_by: Annotated[tuple[_Text, ...], Meta(max_length=16)] = ()
+    proofs: tuple[tuple[Proof, ...], ...] = ()
     files: int = 0
     bytes: int = 0
     seconds: float = 0.0
@@ -198,10 +213,29 @@ def _cut(verdict: Verdict, characters: int, places: int) -> Verdict:
                 reference=_clip(each.reference, characters),
                 store=_clip(each.store, characters),
                 signed_by=tuple(_clip(signer, characters) for signer in each.signed_by[:2]),
+                proofs=_told(each.proofs, characters),
             )
             for each in verdict.verified[:places]
         ),
     )
+
+
+def _told(proofs: tuple[tuple[Proof, ...], ...], characters: int) -> tuple[tuple[Proof, ...], ...]:
+    """All proofs or, where room is short, none: a part of them would read as signatures missing."""
+    if characters < _ROOM_FOR_PROOFS:
+        return ()
+    return tuple(
+        tuple(
+            proof
+            if max(len(proof.identity), len(proof.issuer)) <= characters
+            else Proof(by=proof.by)
+            for proof in each
+        )
+        for each in proofs
+    )
+
+
+_ROOM_FOR_PROOFS = 128
 
 
 def _clip(text: str, length: int) -> str:

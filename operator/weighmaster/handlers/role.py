@@ -71,7 +71,7 @@ async def run_controller(settings: ControllerSettings) -> None:
             exempt=frozenset((*settings.exempt_namespaces, settings.namespace)),
         )
         sandbox_metrics = SandboxMetrics(registry)
-        sandbox = SandboxKeeper(client, metrics, sandbox_metrics, terms)
+        sandbox = SandboxKeeper(client, metrics, sandbox_metrics, terms, settings.image)
         counted = Metrics(metrics, OutcomeMetrics(registry), sandbox_metrics)
         outcomes = OutcomeKeeper(client, settings.image, counted, terms)
 
@@ -88,7 +88,7 @@ async def run_controller(settings: ControllerSettings) -> None:
 
         async def lead() -> None:
             nonlocal sandbox, outcomes
-            sandbox = SandboxKeeper(client, metrics, sandbox_metrics, terms)
+            sandbox = SandboxKeeper(client, metrics, sandbox_metrics, terms, settings.image)
             outcomes = OutcomeKeeper(client, settings.image, counted, terms)
             handlers = new_registry()
             register(handlers, statuses)

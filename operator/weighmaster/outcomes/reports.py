@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
 
-import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from weighmaster.cluster.client import Json
 from weighmaster.cluster.reflector import ObjectKey
 from weighmaster.core.detect.reading import items, mapping
 from weighmaster.core.enforce.verification.container import read_container
-from weighmaster.core.mounted import CONTAINER, Expectation, Verdict, decode_verdict
+from weighmaster.core.enforce.verification.weighing import last_end, only_verifying
+from weighmaster.core.mounted import Expectation, Verdict, decode_verdict
 from weighmaster.quarantine.pods import Owner
 
 
@@ -27,25 +26,6 @@ class Report(Struct, frozen=True, kw_only=True):
     at: datetime
     expected: tuple[Expectation, ...]
     verdict: Verdict
-
-
-class _Terminated(Struct, rename="camel"):
-    finished_at: datetime | None = None
-    message: str = ""
-
-
-class _State(Struct):
-    terminated: _Terminated | None = None
-
-
-class _ContainerStatus(Struct, rename="camel"):
-    name: str = ""
-    state: _State = field(default_factory=_State)
-    last_state: _State = field(default_factory=_State)
-
-
-class _Status(Struct, rename="camel"):
-    init_container_statuses: list[_ContainerStatus] = field(default_factory=list)
 
 
 class Reports:
@@ -88,15 +68,11 @@ def read_report(stored: Json, image: str | None) -> Report | None:
     ``image`` is Weighmaster's own.
     """
     spec, metadata = mapping(stored.get("spec")), mapping(stored.get("metadata"))
-    ours = [
-        each
-        for each in map(mapping, items(spec.get("initContainers")))
-        if each.get("name") == CONTAINER
-    ]
-    if len(ours) != 1:
+    container = only_verifying(spec)
+    if container is None:
         return None
-    expected = read_container(ours[0], image)
-    ended = _last_end(stored.get("status"))
+    expected = read_container(container, image)
+    ended = last_end(stored.get("status"))
     if expected is None or ended is None or ended.finished_at is None:
         return None
     verdict = decode_verdict(ended.message)
@@ -110,18 +86,6 @@ def read_report(stored: Json, image: str | None) -> Report | None:
         expected=expected,
         verdict=verdict,
     )
-
-
-def _last_end(status: Any) -> _Terminated | None:
-    """How the verifying container ended last: it may be running again."""
-    try:
-        statuses = msgspec.convert(mapping(status), _Status).init_container_statuses
-    except msgspec.ValidationError:  # no API server stores such a status
-        return None
-    for each in statuses:
-        if each.name == CONTAINER:
-            return each.state.terminated or each.last_state.terminated
-    return None
 
 
 def _owner(metadata: Json) -> Owner | None:

@@ -22,10 +22,10 @@ MAX_STALENESS = 180.0
 class ClusterView:
     """Policies and what belongs to them, pods and NetworkPolicies."""
 
-    def __init__(self, client: ApiClient, metrics: StoreMetrics) -> None:
+    def __init__(self, client: ApiClient, metrics: StoreMetrics, image: str | None) -> None:
         self._wakes: list[asyncio.Event] = []
         self.store = ClusterStore(client, metrics, MAX_STALENESS, sandboxes=False)
-        self.pods = Pods(self._changed)
+        self.pods = Pods(self._changed, image)
         self.networks = Networks(self._changed)
         pods = Resource("pods", "/api/v1/pods", keep=self.pods.keep)
         networks = Resource(

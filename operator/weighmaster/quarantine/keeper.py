@@ -22,8 +22,10 @@ class SandboxKeeper:
         store_metrics: StoreMetrics,
         metrics: SandboxMetrics,
         terms: Terms,
+        image: str | None = None,
     ) -> None:
-        self._view = ClusterView(client, store_metrics)
+        """``image`` is Weighmaster's own; without it no pod counts as verified before start."""
+        self._view = ClusterView(client, store_metrics, image)
         self._networks = NetworkKeeper(client, self._view, metrics, terms)
         self._pods = PodKeeper(client, self._view, self._networks, metrics, terms)
 

@@ -19,6 +19,7 @@ from weighmaster.cluster.reflector import ObjectKey
 from weighmaster.core.detect import detect
 from weighmaster.core.enforce.confinement.marks import QUARANTINED_AT, QUARANTINED_BY
 from weighmaster.core.enforce.confinement.network import SANDBOX_LABEL
+from weighmaster.core.enforce.verification.weighing import Weighing, read_weighing
 from weighmaster.core.evaluate.selectors import Labels
 from weighmaster.core.evaluate.subject import Workload
 from weighmaster.core.values import ModelUse
@@ -29,10 +30,14 @@ _ENDED = frozenset({"Succeeded", "Failed"})
 
 
 class Served(Struct, frozen=True, eq=False, weakref=True):
-    """What pods that are alike serve. It is compared by identity, and there is one for all."""
+    """What pods that are alike serve. It is compared by identity, and there is one for all.
+
+    ``weighing`` is what was verified before their servers started, if anything was.
+    """
 
     workload: Workload
     uses: tuple[ModelUse, ...]
+    weighing: Weighing | None = None
 
 
 class Owner(Struct, frozen=True):
@@ -110,7 +115,9 @@ class _Stored(Struct):
 class Pods:
     """The pods that serve models or are confined. A Sink for a reflector, with its ``keep``."""
 
-    def __init__(self, on_change: Callable[[], None]) -> None:
+    def __init__(self, on_change: Callable[[], None], image: str | None = None) -> None:
+        """``image`` is Weighmaster's own, by which its containers in pods are known."""
+        self._image = image
         self._pods: dict[ObjectKey, Pod] = {}
         self._served: WeakValueDictionary[Any, Served] = WeakValueDictionary()
         self._on_change = on_change
@@ -141,7 +148,8 @@ class Pods:
         profile = _profile(metadata.get("labels"))
         before = self._pods.get(key)
         annotations = typed.metadata.annotations
-        digest = hash(msgspec.json.encode([stored.get("spec"), annotations, labels]))
+        weighing = read_weighing(stored, self._image)
+        digest = hash((msgspec.json.encode([stored.get("spec"), annotations, labels]), weighing))
         if before is not None and (before.uid, before.digest) == (typed.metadata.uid, digest):
             served = before.served
         else:
@@ -149,7 +157,8 @@ class Pods:
             if not uses and not profile:
                 return key
             name = typed.metadata.generate_name or key[1]
-            served = self._one(structs.replace(described, name=name, label_sets=(labels,)), uses)
+            workload = structs.replace(described, name=name, label_sets=(labels,))
+            served = self._one(workload, uses, weighing)
         if not served.uses and not profile:
             return key
         return Pod(
@@ -187,12 +196,14 @@ class Pods:
         if self._pods.pop(key, None) is not None:
             self._on_change()
 
-    def _one(self, workload: Workload, uses: tuple[ModelUse, ...]) -> Served:
+    def _one(
+        self, workload: Workload, uses: tuple[ModelUse, ...], weighing: Weighing | None
+    ) -> Served:
         labels = frozenset(workload.label_sets[0].items())
-        key = (workload.namespace, workload.name, labels, uses)
+        key = (workload.namespace, workload.name, labels, uses, weighing)
         found = self._served.get(key)
         if found is None:
-            found = self._served[key] = Served(workload, uses)
+            found = self._served[key] = Served(workload, uses, weighing)
         return found
 
 

@@ -74,7 +74,7 @@ UNDECIDABLE = Verdict("", Action.DENY)
 
 def judge(served: Served, snapshot: Snapshot, now: datetime) -> Verdict:
     """The verdict on what pods serve."""
-    decision = audit(served.workload, served.uses, snapshot, now)
+    decision = audit(served.workload, served.uses, snapshot, now, served.weighing)
     if decision is None:
         return UNDECIDABLE
     objections = tuple(_objections(decision))

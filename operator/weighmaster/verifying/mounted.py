@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
-from weighmaster.core.mounted import Expectation, Result, Signatures, Verdict, Weighed
+from weighmaster.core.mounted import Expectation, Proof, Result, Signatures, Verdict, Weighed
 from weighmaster.core.verify.bundle import MAX_BUNDLE_BYTES
 from weighmaster.core.verify.compare import File, Scope
 from weighmaster.core.verify.loadable import (
@@ -114,9 +114,17 @@ def _weigh(expectation: Expectation, work: Work) -> Weighed:
         store=expectation.store,
         digest=loadable_digest(_digests(files)),
         signed_by=tuple(dict.fromkeys(str(by) for each in verified for by in each.signers)),
+        proofs=tuple(_proofs(each) for each in verified),
         files=len(files),
         bytes=sum(file.size or 0 for file in files.values()),
         seconds=round(work.clock() - started, 3),
+    )
+
+
+def _proofs(verified: Verified) -> tuple[Proof, ...]:
+    return tuple(
+        Proof(by=each.authorities, identity=each.signer.identity, issuer=each.signer.issuer)
+        for each in verified.signatures
     )
 
 

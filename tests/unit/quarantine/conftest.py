@@ -47,6 +47,8 @@ class Looks:
 
 
 LOOKS = Looks()
+IMAGE = f"registry.example/weighmaster@sha256:{'1' * 64}"
+"""Weighmaster's own image."""
 
 
 async def quiet() -> None:
@@ -123,7 +125,9 @@ async def start(
             monotonic=partial(_seconds, time),
             wall=time,
         )
-        keeper = SandboxKeeper(cluster, StoreMetrics(registry), SandboxMetrics(registry), terms)
+        keeper = SandboxKeeper(
+            cluster, StoreMetrics(registry), SandboxMetrics(registry), terms, IMAGE
+        )
         started.append(Running(keeper, asyncio.create_task(keeper.run()), registry))
         return started[-1]
 

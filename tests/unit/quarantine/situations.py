@@ -4,8 +4,11 @@ from typing import Any
 
 from tests.unit.core.builders import FORBIDDEN, policy
 from tests.unit.core.builders import pod as pod_of
+from tests.unit.quarantine.cluster import MemoryCluster
 
 Json = dict[str, Any]
+
+LABEL = "weighmaster.dev/sandbox"
 
 COMMIT = "a" * 40
 MODEL = f"acme/m@{COMMIT}"
@@ -64,3 +67,19 @@ def namespace(name: str = "default", **labels: str) -> Json:
         "kind": "Namespace",
         "metadata": {"name": name, "labels": {**labels, **named}},
     }
+
+
+def confined(cluster: MemoryCluster) -> list[str]:
+    """Names of the pods with the label of a sandbox."""
+    return [
+        stored["metadata"]["name"]
+        for stored in cluster.all("Pod")
+        if LABEL in stored["metadata"].get("labels", {})
+    ]
+
+
+def running_status(cluster: MemoryCluster, name: str = "strict") -> Json:
+    """What a policy's status says of running pods."""
+    status = cluster.get_one("ClusterModelPolicy", name).get("status") or {}
+    found: Json = status.get("running") or {}
+    return found

@@ -1,6 +1,7 @@
 import socket
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -10,7 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.signing.attesting import AT, ISSUER, SUBJECT, beside, keyless_envelope
 from tests.signing.bundles import Json, public_pem
 from tests.signing.cosign import DIGEST
+from tests.signing.models import write_model
 from tests.signing.sigstore_instance import SigstoreInstance
+from tests.unit.verify.volumes import SHARDS, Volume
 from weighmaster.core.evidence import SignatureBundle
 from weighmaster.core.verify.authorities import (
     KeyAuthority,
@@ -69,3 +72,11 @@ def keyless(
         return keyless_envelope(statement, instance, party, at + timedelta(seconds=1))
 
     return make
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Volume:
+    """A volume with the model SHARDS."""
+    found = Volume(tmp_path / "weights")
+    write_model(found.model, SHARDS)
+    return found

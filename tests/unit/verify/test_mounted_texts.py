@@ -13,6 +13,7 @@ from weighmaster.core.mounted import (
     MAX_EXPECTATIONS_BYTES,
     MAX_VERDICT_BYTES,
     Expectation,
+    Proof,
     Result,
     Signatures,
     Signer,
@@ -79,7 +80,8 @@ _TEXT = st.text(st.characters(exclude_categories=()), max_size=3000)
 def test_a_verdict_is_always_whole_and_never_too_long(
     message: str, names: list[str], places: int
 ) -> None:
-    each = Weighed(reference=message, store=message, signed_by=(message,) * 4)
+    proofs = ((Proof(by=(0, 1), identity=message, issuer=message),) * 2,)
+    each = Weighed(reference=message, store=message, signed_by=(message,) * 4, proofs=proofs)
     verdict = Verdict(
         result=Result.REFUSED,
         reason="Mismatch",
@@ -93,6 +95,8 @@ def test_a_verdict_is_always_whole_and_never_too_long(
     read = decode_verdict(encoded.decode())
     assert read is not None
     assert (read.result, read.reason) == (Result.REFUSED, "Mismatch")
+    for weighed in read.verified:
+        assert weighed.proofs in ((), proofs, ((Proof(by=(0, 1)),) * 2,))
 
 
 def test_a_short_verdict_loses_nothing() -> None:
@@ -101,7 +105,15 @@ def test_a_short_verdict_loses_nothing() -> None:
         reason="Mismatch",
         message="one file differs",
         files=("model.safetensors",),
-        verified=(Weighed(reference="hf://a/b", files=3, bytes=9, seconds=0.5),),
+        verified=(
+            Weighed(
+                reference="hf://a/b",
+                files=3,
+                bytes=9,
+                seconds=0.5,
+                proofs=((Proof(by=(1,), identity="a@example.com", issuer="https://i"),), ()),
+            ),
+        ),
         seconds=1.25,
     )
     assert decode_verdict(encode_verdict(verdict).decode()) == verdict

@@ -19,16 +19,37 @@ from weighmaster.core.enforce.pinning.marks import AWAITING, waits_for
 from weighmaster.core.enforce.pinning.owners import is_fixed
 from weighmaster.core.enforce.sandbox import Objection, objecting, sandbox
 from weighmaster.core.enforce.verification import verification
+from weighmaster.core.enforce.verification.holding import Lapse, lapses
+from weighmaster.core.enforce.verification.weighing import Weighing
 from weighmaster.core.evaluate import Finding
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.patch import difference
 from weighmaster.core.reasons import Reason
 from weighmaster.core.values import Action, Outcome
 
-__all__ = ["AWAITING", "Document", "Form", "Occasion", "enforce", "is_fixed", "waits_for"]
+__all__ = [
+    "AWAITING",
+    "Document",
+    "Form",
+    "Occasion",
+    "Weighing",
+    "enforce",
+    "hold",
+    "is_fixed",
+    "require_form",
+    "waits_for",
+]
 
 MAX_FIELDS = 5
 """Fields that are named when an object lacks its form; the rest are counted."""
+
+
+class _Change(Struct, frozen=True):
+    """What becomes of a finding that would hold if its bytes were verified."""
+
+    reason: Reason
+    message: str
+    outcome: Outcome = Outcome.FAIL
 
 
 class Form(Struct, frozen=True):
@@ -73,6 +94,18 @@ def require_form(document: Document, form: Form, snapshot: Snapshot) -> Decision
     return _with(form.decision, objecting(form.decision, objections))
 
 
+def hold(decision: Decision, weighing: Weighing | None, snapshot: Snapshot) -> Decision:
+    """The decision on a pod that runs, by what was verified in it before its servers started."""
+    found = lapses(decision, weighing, snapshot)
+    return _changed(decision, {number: _lapsed(lapse) for number, lapse in found.items()}, snapshot)
+
+
+def _lapsed(lapse: Lapse) -> _Change:
+    if lapse.withdrawn:
+        return _Change(Reason.NOT_SIGNED, lapse.message)
+    return _Change(Reason.VERIFICATION_INCOMPLETE, lapse.message, Outcome.ERROR)
+
+
 def _with(decision: Decision, findings: list[Finding]) -> Decision:
     if not findings:
         return decision
@@ -85,40 +118,40 @@ def _unverified(decision: Decision, lacking: str, snapshot: Snapshot) -> Decisio
         f"would not be verified before start as it has to be: {lacking}; look for another webhook"
         " that changes pods, or create the pod again if its evidence has only just arrived"
     )
+    change = _Change(Reason.VERIFICATION_INCOMPLETE, message)
     demanding = [n for n, finding in enumerate(decision.findings) if finding.demand is not None]
-    return _failing(
-        decision, dict.fromkeys(demanding, message), Reason.VERIFICATION_INCOMPLETE, snapshot
-    )
+    return _changed(decision, dict.fromkeys(demanding, change), snapshot)
 
 
 def _without(decision: Decision, objections: Mapping[int, str], snapshot: Snapshot) -> Decision:
     """The decision once it is known which findings do not hold, since nothing can verify them."""
-    messages = {
-        number: f"cannot be verified before start: {why}" for number, why in objections.items()
+    changes = {
+        number: _Change(Reason.NOT_VERIFIABLE, f"cannot be verified before start: {why}")
+        for number, why in objections.items()
     }
-    return _failing(decision, messages, Reason.NOT_VERIFIABLE, snapshot)
+    return _changed(decision, changes, snapshot)
 
 
-def _failing(
-    decision: Decision, messages: Mapping[int, str], reason: Reason, snapshot: Snapshot
-) -> Decision:
-    """The decision with some of its findings, by number, made failures by their policies."""
-    if not messages:
+def _changed(decision: Decision, changes: Mapping[int, _Change], snapshot: Snapshot) -> Decision:
+    """The decision with some of its findings, by number, changed."""
+    if not changes:
         return decision
-    actions = {
-        policy.key: policy.action for policy, _ in snapshot.applicable(decision.workload.namespace)
+    policies = {
+        policy.key: policy for policy, _ in snapshot.applicable(decision.workload.namespace)
     }
-    findings = [
-        finding
-        if number not in messages
-        else structs.replace(
-            finding,
-            outcome=Outcome.FAIL,
-            reason=reason,
-            message=messages[number],
-            action=actions.get(finding.policy, Action.DENY),
+    findings = list(decision.findings)
+    for number, change in changes.items():
+        policy = policies.get(findings[number].policy)
+        failed = change.outcome is Outcome.FAIL
+        action = Action.DENY
+        if policy is not None:
+            action = policy.action if failed else policy.on_unknown
+        findings[number] = structs.replace(
+            findings[number],
+            outcome=change.outcome,
+            reason=change.reason,
+            message=change.message,
+            action=action,
             demand=None,
         )
-        for number, finding in enumerate(decision.findings)
-    ]
     return decide(decision.workload, decision.uses, findings)

@@ -7,13 +7,13 @@ has read those makes these values of them. They hold no state that a verificatio
 import hashlib
 from typing import TYPE_CHECKING, TypeGuard
 
-import cel
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
 
+from weighmaster.core import subjects
 from weighmaster.errors import AuthorityError
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 MAX_ROOTS = 32
 MAX_PATTERN = 512
-MAX_SUBJECT = 4096
-
-_MATCHES = cel.compile("subject.matches(pattern)")
 
 
 class KeyAuthority(Struct, frozen=True):
@@ -67,7 +64,7 @@ class KeylessAuthority(Struct, frozen=True):
         """Whether a subject is this authority's."""
         if self.pattern is None:
             return subject == self.subject
-        return len(subject) <= MAX_SUBJECT and _matches(self.pattern, subject)
+        return subjects.matches(self.pattern, subject)
 
     @property
     def wanted(self) -> str:
@@ -150,13 +147,7 @@ def _check_pattern(pattern: str) -> None:
         )
     try:
         # By itself first: "^a$)|(?:b$" is well-formed only inside the group that anchors it.
-        _MATCHES.execute(cel.Context({"subject": "", "pattern": pattern}))
-        _matches(pattern, "")
+        subjects.is_found(pattern, "")
+        subjects.matches(pattern, "")
     except RuntimeError:
         raise AuthorityError("the subject pattern is not an RE2 regular expression") from None
-
-
-def _matches(pattern: str, subject: str) -> bool:
-    """In full, on an engine whose time is linear in the subject (Rust regex, RE2 syntax)."""
-    variables = {"subject": subject, "pattern": rf"\A(?:{pattern})\z"}
-    return _MATCHES.execute(cel.Context(variables)) is True

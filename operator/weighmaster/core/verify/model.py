@@ -6,11 +6,12 @@
 or both with ``verify_model``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 
 from msgspec import Struct
 
+from weighmaster.core.matching import match
 from weighmaster.core.verify.authorities import Authority
 from weighmaster.core.verify.bundle import parse_bundle
 from weighmaster.core.verify.compare import Comparison, File, Scope, compare
@@ -50,11 +51,22 @@ class Requirement(Struct, frozen=True, kw_only=True):
         return self.groups[index] if self.groups else index
 
 
+class Signature(Struct, frozen=True):
+    """One who signed, and the numbers of the authorities in the requirement that this is."""
+
+    signer: Signer
+    authorities: tuple[int, ...]
+
+
 class SignedManifest(Struct, frozen=True):
-    """A manifest that enough authorities have signed, and who."""
+    """A manifest that enough authorities have signed, and who.
+
+    ``signers`` are those who count, ``signatures`` all that hold.
+    """
 
     manifest: Manifest
     signers: tuple[Signer, ...]
+    signatures: tuple[Signature, ...] = ()
 
 
 class Verified(Struct, frozen=True):
@@ -66,11 +78,7 @@ class Verified(Struct, frozen=True):
     signers: tuple[Signer, ...]
     manifest_digest: str
     comparison: Comparison
-
-
-class _Signature(Struct, frozen=True):
-    authority: int
-    signer: Signer
+    signatures: tuple[Signature, ...] = ()
 
 
 def verify_model(
@@ -102,7 +110,7 @@ def verify_bundles(
             VerificationReason.TOO_LARGE,
             f"the model has {len(bundles)} signatures; {MAX_BUNDLES} is the limit",
         )
-    groups: dict[str, tuple[Manifest, list[_Signature]]] = {}
+    groups: dict[str, tuple[Manifest, dict[Signer, set[int]]]] = {}
     failures: list[VerificationError] = []
     for raw in bundles:
         try:
@@ -110,21 +118,21 @@ def verify_bundles(
         except VerificationError as error:
             failures.append(error)
             continue
-        group = groups.setdefault(manifest.digest, (manifest, []))
-        group[1].extend(signatures)
+        group = groups.setdefault(manifest.digest, (manifest, {}))
+        for index, signer in signatures:
+            group[1].setdefault(signer, set()).add(index)
         if group[0].allow_symlinks and not manifest.allow_symlinks:
             groups[manifest.digest] = (manifest, group[1])
-    counted = [(manifest, _distinct(found)) for manifest, found in groups.values()]
-    enough = tuple(
-        SignedManifest(manifest, signers)
-        for manifest, signers in counted
-        if len(signers) >= requirement.threshold
-    )
+    counted = [
+        SignedManifest(manifest, _distinct(found, requirement), _signatures(found))
+        for manifest, found in groups.values()
+    ]
+    enough = tuple(each for each in counted if len(each.signers) >= requirement.threshold)
     if enough:
         return enough
     if not counted:
         raise min(failures, key=_distance)
-    most = max((signers for _, signers in counted), key=len)
+    most = max((each.signers for each in counted), key=len)
     raise VerificationError(
         VerificationReason.THRESHOLD_NOT_MET,
         f"{len(most)} of the authorities signed the model and {requirement.threshold} must"
@@ -146,19 +154,19 @@ def verify_files(
         except VerificationError as error:
             failure = failure or error
             continue
-        return Verified(each.signers, each.manifest.digest, comparison)
+        return Verified(each.signers, each.manifest.digest, comparison, each.signatures)
     raise failure or VerificationError(VerificationReason.NOT_SIGNED, "nothing was signed")
 
 
 def _verify_bundle(
     raw: bytes, requirement: Requirement, now: datetime
-) -> tuple[Manifest, list[_Signature]]:
+) -> tuple[Manifest, list[tuple[int, Signer]]]:
     """The manifest of one bundle and which authorities signed it; at least one did."""
     terms = requirement.terms
     bundle = parse_bundle(raw)
     # The broken encoding of the legacy format may sign nothing but a legacy statement.
     legacy = terms.legacy and parse_statement(bundle.payload, terms).legacy
-    signatures: list[_Signature] = []
+    signatures: list[tuple[int, Signer]] = []
     failures: list[VerificationError] = []
     for index, authority in enumerate(requirement.authorities):
         try:
@@ -166,33 +174,24 @@ def _verify_bundle(
         except VerificationError as error:
             failures.append(error)
             continue
-        signatures.append(_Signature(requirement.group(index), signer))
+        signatures.append((index, signer))
     if signatures:
         return parse_statement(bundle.payload, terms), signatures
     raise min(failures, key=_distance)
 
 
-def _distinct(found: Sequence[_Signature]) -> tuple[Signer, ...]:
+def _distinct(found: Mapping[Signer, Set[int]], requirement: Requirement) -> tuple[Signer, ...]:
     """The largest set of signers such that each has an authority of its own, and each once.
 
-    A maximum matching (Kuhn): one signature that fits two authorities fills one of them only.
+    One signature that fits two authorities fills one of them only.
     """
-    choices: dict[Signer, set[int]] = {}
-    for each in found:
-        choices.setdefault(each.signer, set()).add(each.authority)
-    taken: dict[int, Signer] = {}
-
-    def place(signer: Signer, tried: set[int]) -> bool:
-        for authority in sorted(choices[signer] - tried):
-            tried.add(authority)
-            if authority not in taken or place(taken[authority], tried):
-                taken[authority] = signer
-                return True
-        return False
-
-    for signer in choices:
-        place(signer, set())
+    groups = {signer: {requirement.group(n) for n in numbers} for signer, numbers in found.items()}
+    taken = match(groups)
     return tuple(taken[authority] for authority in sorted(taken))
+
+
+def _signatures(found: Mapping[Signer, Set[int]]) -> tuple[Signature, ...]:
+    return tuple(Signature(signer, tuple(sorted(numbers))) for signer, numbers in found.items())
 
 
 _NEAREST = (

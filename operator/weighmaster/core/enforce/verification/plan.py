@@ -60,7 +60,7 @@ class Plan(Struct, frozen=True):
 def make_plan(spec: Mapping[str, Json], decision: Decision, snapshot: Snapshot) -> Plan:
     """The plan for a pod of this spec."""
     objections: dict[int, str] = {}
-    claims = _Claims(spec, decision, snapshot).read(objections)
+    claims = claims_of(spec, decision, snapshot, objections)
     for site, group in _by_site(claims).items():
         if problem := _contradiction(site, group):
             objections.update((claim.finding, problem) for claim in group)
@@ -78,6 +78,13 @@ def make_plan(spec: Mapping[str, Json], decision: Decision, snapshot: Snapshot) 
         fetchers=frozenset(name for claim in kept for name in claim.fetchers),
         objections=objections,
     )
+
+
+def claims_of(
+    spec: Mapping[str, Json], decision: Decision, snapshot: Snapshot, objections: dict[int, str]
+) -> list[Claim]:
+    """What findings say of places in a pod of this spec; why others say nothing is added."""
+    return _Claims(spec, decision, snapshot).read(objections)
 
 
 _NOTHING_SAYS = (
