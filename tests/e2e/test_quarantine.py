@@ -20,11 +20,16 @@ from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.polling import eventually
 from tests.e2e.running import LABEL, QUARANTINED_AT, Api, connected
 from tests.e2e.test_admission import apply
+from tests.e2e.test_content import CLAIM, admitted, report, spec
+from tests.e2e.test_content import pod as mounting_pod
 from tests.e2e.test_evidence import arguments, outcome, signed
+from tests.e2e.verifier import run
 from tests.e2e.workloads import PINNED, deployment, pod
 from tests.hub.repositories import model
 from tests.hub.server import Hub
 from tests.signing.bundles import public_pem
+from tests.signing.models import write_model
+from weighmaster.core.verify.authorities import key_authority
 
 MakePolicy = Callable[..., str]
 Json = dict[str, Any]
@@ -120,6 +125,46 @@ def test_revoked_key_quarantines_running_pods_within_ten_seconds(
     owners = {each["involvedObject"]["kind"] for each in api.events(namespace, "Quarantined")}
     assert owners == {"Pod", "Deployment"}
     control_plane.kubectl("delete", "modelpublisher", publisher["metadata"]["name"])
+
+
+def test_key_that_a_content_rule_names_quarantines_what_it_has_verified_when_it_is_withdrawn(
+    control_plane: ControlPlane,
+    namespace: str,
+    policy: MakePolicy,
+    profile: Callable[..., str],
+    api: Api,
+    tmp_path: Path,
+) -> None:
+    """Weights on a claim, with the signature beside them; what is run is the very container."""
+    repository = signed(model(f"{namespace}-acme/llm"), KEY)
+    write_model(tmp_path / "volume" / "m", repository.files)
+
+    def content(key: ec.EllipticCurvePrivateKey) -> Json:
+        return {"content": {"verify": "BeforeStart", "authorities": [{"key": pem_of(key)}]}}
+
+    enforced = enforcement(profile())
+    name = policy(content(KEY), enforcement=enforced)
+    made_of = spec(repository, CLAIM)
+    del made_of["initContainers"]
+    for number in range(2):
+        verified = admitted(control_plane, mounting_pod(namespace, f"llm-{number}", made_of))
+        folder = tmp_path / f"container-{number}"
+        report(control_plane, verified, *run(verified, {"weights": tmp_path / "volume"}, folder))
+    api.run_all(namespace)
+    time.sleep(5)
+    assert api.confined(namespace) == []
+    policy(content(ec.generate_private_key(ec.SECP256R1())), name=name, enforcement=enforced)
+    withdrawn = time.monotonic()
+    assert eventually(lambda: len(api.confined(namespace)) == 2, within=10)
+    print(f"quarantined within {time.monotonic() - withdrawn:.1f} s")  # noqa: T201
+    assert eventually(lambda: len(api.events(namespace, "Quarantined")) == 2)
+    event = api.events(namespace, "Quarantined")[0]
+    assert "[NotSigned]" in event["message"]
+    assert key_authority(public_pem(KEY)).fingerprint in event["message"]
+
+
+def pem_of(key: ec.EllipticCurvePrivateKey) -> Json:
+    return {"pem": public_pem(key)}
 
 
 def test_network_policy_is_there_before_the_first_pod_is_labelled_by_the_controller_itself(
