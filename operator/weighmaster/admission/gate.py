@@ -21,8 +21,12 @@ QUIET = 0.001
 FIRST_GUESS = 0.002
 """Seconds that a turn is thought to take before there has been any."""
 
-WEIGHT = 0.2
-"""How much the last turn counts in the average."""
+WEIGHT = 0.03
+"""How much the last turn counts in the average.
+
+Little: when many clients come at once, the handshakes of their connections lie between turns, and a
+few turns that seem to take twenty times as long must not have everybody turned away.
+"""
 
 
 class Gate:
@@ -49,7 +53,7 @@ class Gate:
         if patience is not None and self.expected > patience:
             return False
         arrived = self._clock()
-        if not self._lock.locked() and arrived - self._left > QUIET:
+        if not self._waiting and not self._lock.locked() and arrived - self._left > QUIET:
             await self._lock.acquire()
             self._since = arrived
             return True

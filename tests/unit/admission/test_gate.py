@@ -38,7 +38,7 @@ async def turn(gate: Gate, clock: Clock, takes: float, patience: float | None = 
 
 async def learn(gate: Gate, clock: Clock, takes: float) -> None:
     """Enough turns for the gate to know how long they take."""
-    for _ in range(60):
+    for _ in range(400):
         clock.now += 1
         assert await turn(gate, clock, takes, None)
 
@@ -85,6 +85,38 @@ async def test_the_pace_is_learnt_and_forgotten(gate: Gate, clock: Clock) -> Non
         assert await gate.enter()
         assert gate.expected == pytest.approx(takes, rel=0.1)
         gate.leave()
+
+
+async def test_a_few_turns_that_take_long_do_not_have_a_crowd_turned_away(
+    gate: Gate, clock: Clock
+) -> None:
+    """As measured when fifty clients opened their connections at once."""
+    await learn(gate, clock, 0.003)
+    for _ in range(4):
+        clock.now += 1
+        await turn(gate, clock, 0.08)
+    await turn(gate, clock, 0)  # so that the gate is not quiet
+    assert all(await asyncio.gather(*(turn(gate, clock, 0.003) for _ in range(70))))
+
+
+async def test_who_comes_while_a_turn_is_passed_on_is_seen_waiting(
+    gate: Gate, clock: Clock
+) -> None:
+    """Else the time in the queue counts as time of the turn, and all are turned away for that."""
+    await learn(gate, clock, 0.1)
+    assert await gate.enter()
+    one_turn = gate.expected
+    first = asyncio.create_task(gate.enter(None))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(gate.enter(None))
+    gate.leave()
+    clock.now += 2 * QUIET
+    await asyncio.sleep(0)
+    assert gate.expected == pytest.approx(2 * one_turn, rel=0.1)
+    assert await first
+    gate.leave()
+    assert await second
+    gate.leave()
 
 
 async def test_before_anything_is_learnt_turns_are_thought_to_be_short(gate: Gate) -> None:
