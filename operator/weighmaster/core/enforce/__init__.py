@@ -72,7 +72,7 @@ def enforce(occasion: Occasion, decision: Decision, snapshot: Snapshot) -> Form:
     decision = _without(pinned.decision, verified.objections, snapshot)
     if decision.action is not Action.SANDBOX:
         return Form(verified.document, decision, awaits=pinned.awaits)
-    made = sandbox(verified.document, decision, snapshot)
+    made = sandbox(verified.document, decision, snapshot, verified.container)
     findings = objecting(decision, made.objections)
     return Form(made.document, _with(decision, findings), made.profile, pinned.awaits)
 

@@ -45,11 +45,14 @@ class Sandboxed(Struct, frozen=True):
     objections: tuple[Objection, ...] = ()
 
 
-def sandbox(document: Document, decision: Decision, snapshot: Snapshot) -> Sandboxed:
+def sandbox(
+    document: Document, decision: Decision, snapshot: Snapshot, injected: str = ""
+) -> Sandboxed:
     """A workload as the decision Sandbox wants it.
 
-    A Pod is confined. Of what makes pods only the template is looked at, so that its owner hears
-    early what cannot be confined; its pods are confined when they come.
+    A Pod is confined; ``injected`` is the init container in it that is Weighmaster's own. Of what
+    makes pods only the template is looked at, so that its owner hears early what cannot be
+    confined; its pods are confined when they come.
     """
     wanted = _wanted(decision, snapshot)
     if len(wanted) > 1:
@@ -67,7 +70,7 @@ def sandbox(document: Document, decision: Decision, snapshot: Snapshot) -> Sandb
     if decision.workload.gvk != "Pod":
         objections = _of_template(document, name, profile.spec, references)
         return Sandboxed(document, name, tuple(objections))
-    confined = confine(document, name, profile.spec, references)
+    confined = confine(document, name, profile.spec, references, injected)
     return Sandboxed(
         # Half a confinement could hide what the other half failed for.
         document if confined.refusals else confined.pod,

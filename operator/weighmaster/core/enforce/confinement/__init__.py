@@ -32,18 +32,24 @@ class Confined(Struct, frozen=True):
 
 
 def confine(
-    pod: Mapping[str, Any], profile: str, spec: SandboxProfileSpec, references: Iterable[str]
+    pod: Mapping[str, Any],
+    profile: str,
+    spec: SandboxProfileSpec,
+    references: Iterable[str],
+    injected: str = "",
 ) -> Confined:
     """A pod, confined by a profile of this name.
 
     ``references`` are the locations of the models that the pod names, in canonical form.
+    ``injected`` is the name of an init container that Weighmaster itself has put into the pod: the
+    profile's variables are for what it confines, and would change how that one works.
     """
     draft = Draft(pod)
     if draft.malformed:
         return Confined(pod, tuple(draft.refusals))
     Secrets(draft, strip=spec.secrets is SecretHandling.STRIP).remove()
     confine_volumes(draft, references)
-    confine_containers(draft, spec.run_as_user, spec.env)
+    confine_containers(draft, spec.run_as_user, spec.env, injected)
     cap(draft, spec.resources)
     confine_pod(draft, profile, spec)
     return Confined(draft.pod, tuple(draft.refusals))

@@ -20,16 +20,20 @@ _SELINUX_TYPES = frozenset(
 )
 
 
-def confine_containers(draft: Draft, user: int, env: Sequence[EnvironmentVariable]) -> None:
-    """Harden every container and set the profile's variables in it."""
+def confine_containers(
+    draft: Draft, user: int, env: Sequence[EnvironmentVariable], injected: str = ""
+) -> None:
+    """Harden every container, and set the profile's variables in all but the injected one."""
     lost_root = [
         container
         for container, _ in draft.containers(RUNNING)
         if part(container, "securityContext").get("readOnlyRootFilesystem") is not True
     ]
-    for container, _ in draft.containers():
+    for container, path in draft.containers():
         _harden(part(container, "securityContext"), user)
         _close(container)
+        if injected and container.get("name") == injected and path.startswith("spec.init"):
+            continue
         for variable in env:
             _set(container, variable.name, variable.value)
     needed = False

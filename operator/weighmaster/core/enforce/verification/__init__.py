@@ -18,6 +18,7 @@ from weighmaster.core.detect.templates import PLACES
 from weighmaster.core.enforce.verification.injection import LABEL, Layout, inject
 from weighmaster.core.enforce.verification.plan import make_plan
 from weighmaster.core.evaluate.snapshot import Snapshot
+from weighmaster.core.mounted import CONTAINER
 
 __all__ = ["LABEL", "Verification", "verification"]
 
@@ -28,10 +29,12 @@ class Verification(Struct, frozen=True):
     """A workload in the form that verification asks for.
 
     ``objections`` say why findings do not hold after all, by their number in the decision.
+    ``container`` is the name of the verifying container; empty where none is put in.
     """
 
     document: Document
     objections: Mapping[int, str] = {}
+    container: str = ""
 
 
 def verification(document: Document, decision: Decision, snapshot: Snapshot) -> Verification:
@@ -58,7 +61,7 @@ def verification(document: Document, decision: Decision, snapshot: Snapshot) -> 
         return Verification(document, dict.fromkeys(demanding, problem))
     if decision.workload.gvk != "Pod":
         return Verification(document, plan.objections)
-    return Verification(inject(document, plan, installation), plan.objections)
+    return Verification(inject(document, plan, installation), plan.objections, CONTAINER)
 
 
 _NO_IMAGE = (
