@@ -54,6 +54,16 @@ MISTAKES: dict[str, tuple[str, Json, str]] = {
         {**with_rule(PINNED_RULE), "enforcement": {"action": "Deny", "pace": {"maxPercent": 0}}},
         "should be greater than or equal to 1",
     ),
+    "a revision to write that is not asked for": (
+        "ClusterModelPolicy",
+        with_rule({"reference": {"require": ["Known"], "pin": "Rewrite"}}),
+        "pin: Rewrite needs Pinned in require",
+    ),
+    "a reference that is to be known twice": (
+        "ClusterModelPolicy",
+        with_rule({"reference": {"require": ["Known", "Known"]}}),
+        "Duplicate value",
+    ),
     "an unknown action": (
         "ClusterModelPolicy",
         {**with_rule(PINNED_RULE), "enforcement": {"action": "Block"}},
