@@ -113,6 +113,7 @@ class OutcomeKeeper:
         self._wake = asyncio.Event()
         self._reports = Reports(image, self._wake.set)
         self._records = Records(self._wake.set)
+        self._begun = terms.wall().replace(microsecond=0)  # kubelets write whole seconds
         self._counted: OrderedDict[tuple[str, str], None] = OrderedDict()
         pods = Resource("verified pods", PODS, keep=self._reports.keep)
         records = Resource("modelrecords", COLLECTION, keep=self._records.keep)
@@ -155,9 +156,13 @@ class OutcomeKeeper:
         return AGAIN_AFTER if failed or len(wanted) > MAX_WRITES else PATIENCE
 
     def _tell(self, report: Report) -> None:
-        """Count a report once, and tell what it found wrong; events know what has been told."""
+        """Count a report once, and tell what it found wrong; events know what has been told.
+
+        What was there before is not counted: whoever led then has, and a change of leaders would
+        look as if everything had been verified again.
+        """
         seen = (report.pod.uid, report.at.isoformat())
-        if seen not in self._counted:
+        if report.at >= self._begun and seen not in self._counted:
             self._counted[seen] = None
             if len(self._counted) > MAX_COUNTED:
                 self._counted.popitem(last=False)

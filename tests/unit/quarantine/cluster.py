@@ -4,6 +4,7 @@ import asyncio
 import copy
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qs
 
 from tests.unit.records.cluster import merge
 from weighmaster.cluster.client import ApiClient, Keep, Listing, everything
@@ -99,8 +100,10 @@ class MemoryCluster(ApiClient):
         assert not selector
         assert metadata_only is (path == _PATHS["Namespace"])
         self._fail("list", path)
-        found = copy.deepcopy(list(self.objects.get(path, {}).values()))
-        return Listing(list(map(keep, found)), str(self.version))
+        plain = path.partition("?")[0]
+        found = copy.deepcopy(list(self.objects.get(plain, {}).values()))
+        shown = [each for each in found if _is_selected(each, path)]
+        return Listing(list(map(keep, shown)), str(self.version))
 
     async def watch(
         self,
@@ -120,10 +123,11 @@ class MemoryCluster(ApiClient):
         seen = int(resource_version)
         while not self.cut_off:
             changed = self._changed
-            for version, event in list(self._events.get(path, ())):
+            for version, event in list(self._events.get(path.partition("?")[0], ())):
                 if version > seen and path not in self.silent:
                     seen = version
-                    yield copy.deepcopy(event)
+                    if _is_selected(event["object"], path):
+                        yield copy.deepcopy(event)
             await changed.wait()
         raise ClusterError("connection reset")
 
@@ -224,6 +228,16 @@ class MemoryCluster(ApiClient):
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _is_selected(stored: Json, path: str) -> bool:
+    """Whether an object has the one label that a path asks for, if it does."""
+    query = parse_qs(path.partition("?")[2])
+    for selector in query.get("labelSelector", ()):
+        key, _, value = selector.partition("=")
+        if (stored["metadata"].get("labels") or {}).get(key) != value:
+            return False
+    return True
 
 
 def _uid(key: tuple[str, ...]) -> str:
