@@ -9,6 +9,7 @@ import click
 from msgspec import Struct, structs
 
 from weighmaster.core.evaluate.snapshot import Snapshot
+from weighmaster.core.patch import Operation as Change
 from weighmaster.core.values import Action
 from weighmaster.errors import ManifestError
 from weighmaster.manifests import Document, read_files
@@ -53,13 +54,20 @@ def decision_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class Checked(Struct, frozen=True):
-    """The answer for one object of one file."""
+    """The answer for one object of one file.
+
+    ``document`` is the object as it is there, ``form`` what the mutating webhook makes of it by
+    ``patch``; the answer is about that.
+    """
 
     file: str
     kind: str
     namespace: str
     name: str
     answer: Review
+    document: Mapping[str, Any]
+    form: Mapping[str, Any]
+    patch: tuple[Change, ...] = ()
 
     @property
     def action(self) -> Action:
@@ -120,11 +128,21 @@ def _check(
             document=value,
         )
         name = str(fields.get("name") or fields.get("generateName") or "")
-        answer = review(request, snapshot, now)
-        if answer.response.allowed and answer.document is not None:
-            made = structs.replace(request, stage=Stage.VALIDATE, document=answer.document)
+        mutated = answer = review(request, snapshot, now)
+        form = value if mutated.document is None else mutated.document
+        if mutated.response.allowed:
+            made = structs.replace(request, stage=Stage.VALIDATE, document=form)
             answer = review(made, snapshot, now)
-        yield Checked(file, str(value.get("kind") or ""), where, name, answer)
+        yield Checked(
+            file=file,
+            kind=str(value.get("kind") or ""),
+            namespace=where,
+            name=name,
+            answer=answer,
+            document=value,
+            form=form,
+            patch=mutated.response.patch,
+        )
 
 
 def _placed(value: Mapping[str, Any], namespace: str) -> Mapping[str, Any]:

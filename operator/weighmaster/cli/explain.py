@@ -7,6 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
 from weighmaster.api.v1alpha1.record import (
@@ -15,6 +16,7 @@ from weighmaster.api.v1alpha1.record import (
     EvidenceState,
     ModelRecordStatus,
 )
+from weighmaster.cli.changes import change
 from weighmaster.cli.deciding import Checked, check_files, decision_options
 from weighmaster.cli.table import COLOURS
 from weighmaster.core.evaluate.records import record_key
@@ -39,7 +41,9 @@ def explain(
 
     For every object: which models it uses and which field says so, what is known about each, and
     every rule of every policy that matches, with its outcome and why. Evidence comes from
-    ModelRecords among the files, such as `kubectl get modelrecords -o yaml` writes them.
+    ModelRecords among the files, such as `kubectl get modelrecords -o yaml` writes them. What
+    admission would change in the object (revisions that are pinned, the container that verifies,
+    the confinement of a sandbox) follows as a diff.
     """
     console = Console()
     result = check_files([*files, *more_files], policies, namespace)
@@ -49,6 +53,8 @@ def explain(
             shown += 1
             console.print(_tree(checked, result.snapshot))
             console.print(_rules(checked))
+            if (made := _change(checked)) is not None:
+                console.print(made, soft_wrap=True)
     if not shown:
         console.print("No object in these files serves or fetches a model.")
     result.raise_for_broken()
@@ -120,6 +126,21 @@ def _source(status: ModelRecordStatus) -> str:
 
 def _asserted(basis: Basis | None) -> str:
     return " (asserted)" if basis is Basis.ASSERTED else ""
+
+
+def _change(checked: Checked) -> Text | None:
+    """The change that the mutating webhook makes; None if there is none."""
+    lines = change(checked.document, checked.form)
+    if not lines:
+        return None
+    refused = "" if checked.answer.response.allowed else ", and refuses it all the same"
+    made = Text(f"Admission changes the object{refused}:\n", style="bold")
+    for line in lines:
+        made.append(f"{line}\n", style=_COLOURS.get(line[0], "not bold"))
+    return made
+
+
+_COLOURS = {"+": "not bold green", "-": "not bold red", "@": "not bold cyan"}
 
 
 def _rules(checked: Checked) -> Table:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonpatch
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -98,6 +99,28 @@ def test_json_has_all_that_admission_would_say(check: Check, write: Callable[...
     assert row["models"][0]["path"] == "spec.containers[0].args[1]"
     assert row["findings"][0]["reason"] == "WeightsNotNamed"
     assert row["findings"][0]["policy"] == "strict"
+
+
+def test_json_has_the_patch_that_leads_to_what_admission_would_leave(
+    check: Check, write: Callable[..., str]
+) -> None:
+    profile = {
+        "apiVersion": "weighmaster.dev/v1alpha1",
+        "kind": "SandboxProfile",
+        "metadata": {"name": "isolated"},
+        "spec": {},
+    }
+    confining = policy(enforcement={"action": "Sandbox", "sandboxProfile": "isolated"})
+    by = write(confining, profile, name="confining.yaml")
+    (row,) = json.loads(check("-o", "json", "-f", write(pod("$MODEL")), by=by).stdout)
+    assert row["decision"] == "Sandbox"
+    made = jsonpatch.apply_patch(pod("$MODEL"), row["patch"])
+    assert made["metadata"]["labels"] == {"weighmaster.dev/sandbox": "isolated"}
+    assert made["metadata"]["annotations"] == {"weighmaster.dev/decision-id": row["decisionId"]}
+    assert made["spec"]["securityContext"]["runAsNonRoot"] is True
+    (again,) = json.loads(check("-o", "json", "-f", write(made), by=by).stdout)
+    assert again["patch"] == []
+    assert again["decisionId"] == row["decisionId"]
 
 
 def test_json_of_nothing_is_a_list(check: Check, write: Callable[..., str]) -> None:

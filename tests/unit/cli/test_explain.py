@@ -37,7 +37,7 @@ POLICY: dict[str, Any] = {
         ],
     },
 }
-RECORD = {
+RECORD: dict[str, Any] = {
     "apiVersion": "weighmaster.dev/v1alpha1",
     "kind": "ModelRecord",
     "metadata": {"name": "the-record"},
@@ -113,3 +113,54 @@ def test_statement_about_a_hubs_model_is_no_evidence_without_a_cluster(tmp_path:
     told = {"reference": REFERENCE, "asserted": {"license": "MIT"}}
     said = explained(tmp_path, POLICY, {**RECORD, "spec": told, "status": {}})
     assert "evidence is being gathered" in said
+
+
+REWRITING: dict[str, Any] = {
+    **POLICY,
+    "spec": {
+        "enforcement": {"action": "Deny"},
+        "rules": [{"name": "pinned", "reference": {"require": ["Pinned"], "pin": "Rewrite"}}],
+    },
+}
+MOVING: dict[str, Any] = {
+    **RECORD,
+    "metadata": {"name": "moving"},
+    "spec": {"reference": "hf://acme/m"},
+    "status": {**RECORD["status"], "expiresAt": "2999-01-01T00:00:00Z"},
+}
+
+
+def test_what_admission_would_change_is_shown_as_a_diff_and_nothing_else(tmp_path: Path) -> None:
+    said = explained(tmp_path, REWRITING, MOVING, RECORD, model="acme/m")
+    assert "Admission changes the object:" in said
+    shown = said.partition("+++ as admission makes it\n")[2].splitlines()
+    changed = [line.split(maxsplit=1)[-1] for line in shown if line.startswith(("+", "-"))]
+    assert changed == [
+        "annotations:",
+        "weighmaster.dev/pinned: spec.containers[0].args[0]=hf://acme/m",
+        f"- --revision={COMMIT}",
+    ]
+    assert "     - --model=acme/m" in shown
+
+
+def test_an_object_that_stays_as_it_is_has_no_diff(tmp_path: Path) -> None:
+    said = explained(tmp_path, REWRITING, RECORD)
+    assert ": Allow" in said
+    assert "Admission changes" not in said
+
+
+def test_that_a_change_does_not_suffice_is_said_beside_it(tmp_path: Path) -> None:
+    said = explained(tmp_path, REWRITING, {**POLICY, "metadata": {"name": "more"}}, MOVING, RECORD,
+                     model="acme/m")  # fmt: skip
+    assert "Admission changes the object, and refuses it all the same:" in said
+
+
+def test_a_script_is_shown_line_by_line_and_what_looks_like_markup_is_left(tmp_path: Path) -> None:
+    script = "echo '[bold]'\nvllm serve acme/m\n"
+    container = {**POD["spec"]["containers"][0], "command": ["sh", "-c"], "args": [script]}
+    pod, policies = tmp_path / "pod.yaml", tmp_path / "policies.yaml"
+    pod.write_text(yaml.safe_dump({**POD, "spec": {"containers": [container]}}))
+    policies.write_text(yaml.safe_dump_all([REWRITING, MOVING, RECORD]))
+    said = CliRunner().invoke(cli, ["explain", "-f", str(pod), "-p", str(policies)]).output
+    assert "       echo '[bold]'\n-      vllm serve acme/m\n" in said
+    assert f"+      vllm serve acme/m --revision={COMMIT}\n" in said
