@@ -43,6 +43,20 @@ CASES: dict[str, tuple[tuple[str, str, Any], Found]] = {
             "s3://b/l": ("base", "spec.predictor.model.storageUris[1]"),
         },
     ),
+    "KServe's many URIs beside the model": (
+        (KSERVE, "InferenceService", {"predictor": {"model": {"modelFormat": {"name": "vllm"}}, "storageUris": [{"uri": "hf://a/b"}, {"uri": "hf://a/l", "mountPath": "/mnt/l"}]}}),
+        {
+            "hf://a/b": ("base", "spec.predictor.storageUris[0].uri"),
+            "hf://a/l": ("base", "spec.predictor.storageUris[1].uri"),
+        },
+    ),
+    "KServe's canaries": (
+        (KSERVE, "InferenceService", {"predictor": {"model": {"storageUri": "hf://a/b"}}, "canary": [{"trafficPercent": 1, "predictor": {"name": "n", "model": {"storageUri": "hf://a/c"}}}]}),
+        {
+            "hf://a/b": ("base", "spec.predictor.model.storageUri"),
+            "hf://a/c": ("base", "spec.canary[0].predictor.model.storageUri"),
+        },
+    ),
     "KServe's custom container": (
         (KSERVE, "InferenceService", {"predictor": {"containers": [{"image": "x", "env": [{"name": "STORAGE_URI", "value": "s3://b/m"}]}]}}),
         {"s3://b/m": ("base", "spec.predictor.containers[0].env[0].value")},

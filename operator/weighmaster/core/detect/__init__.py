@@ -18,7 +18,7 @@ from msgspec import structs
 from weighmaster.core import references
 from weighmaster.core.detect import pods
 from weighmaster.core.detect.context import EMPTY, Context
-from weighmaster.core.detect.kinds import HANDLERS
+from weighmaster.core.detect.kinds import HANDLERS, kserve
 from weighmaster.core.detect.kinds.plan import Plan, uri
 from weighmaster.core.detect.naming import hub_url
 from weighmaster.core.detect.paths import Path, below
@@ -106,6 +106,11 @@ def _read(
         pod.aliases = plan.aliases
         pod.hint = plan.hint
         pod.standing_in = plan.standing_in
+    promised = kserve.promised(template.metadata) if kind != "Pod" else None
+    if promised is not None and template.path is not None:
+        path = below(template.path[0], "metadata", "annotations", kserve.SOURCE)
+        sink.add(promised, Role.BASE, path, Process(runtime="kserve"), "KServe storage")
+        pod.aliases = {**pod.aliases, kserve.MOUNT: promised}
     pods.read(pod, sink)
 
 

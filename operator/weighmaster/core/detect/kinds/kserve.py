@@ -18,6 +18,12 @@ GROUP = "serving.kserve.io"
 MOUNT = "/mnt/models"
 """Where the storage initializer puts the model."""
 
+SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
+"""Annotation by which KServe's controller tells its webhook what the pods of a template fetch."""
+
+_SERVICE = "serving.kserve.io/inferenceservice"
+"""Label of the pods that the webhook looks at."""
+
 _COMPONENTS = (
     ("predictor", Role.BASE), ("transformer", Role.TOKENIZER), ("explainer", Role.EXPLAINER)
 )  # fmt: skip
@@ -33,6 +39,9 @@ def inference_service(document: Mapping[str, Json], context: Context, sink: Sink
     canary = {name: spec.get(name) for name in ("default", "canary") if name in spec}
     for name, value in canary.items():  # v1alpha2
         _components(document, mapping(value), below(None, "spec", name), context, sink)
+    for index, variant in enumerate(items(spec.get("canary"))):
+        path = below(None, "spec", "canary", index)
+        _components(document, mapping(variant), path, context, sink)
     _components(document, spec, below(None, "spec"), context, sink)
     if not sink.uses and "predictor" in spec:
         _anonymous(spec, sink)
@@ -62,12 +71,30 @@ def _components(
         if type(component) is not dict:
             continue
         here: Path = (path, name)
+        aliases = _fetched(component, here, role, sink)
         provided = _storage(component, here, role, sink)
+        if provided is not None:
+            aliases[MOUNT] = provided
         around = pods.around(document, component.get("metadata"), context)
         inner = Sink(sink.budget) if role is Role.EXPLAINER else sink
-        _containers(around, component, here, role, provided, inner)
+        _containers(around, component, here, role, aliases, inner)
         if inner is not sink:
             sink.take(inner, role)
+
+
+def _fetched(
+    component: dict[str, Json], path: Path, role: Role, sink: Sink
+) -> dict[str, ModelReference]:
+    """What ``storageUris`` beside the model have fetched, by the folder it is put into."""
+    found: dict[str, ModelReference] = {}
+    process = process_of(text(at(component, "model", "modelFormat", "name")) or "kserve")
+    for index, entry in enumerate(items(component.get("storageUris"))):
+        reference = uri(mapping(entry).get("uri"))
+        if reference is not None and not sink.full:
+            here = below(path, "storageUris", index, "uri")
+            sink.add(reference, role, here, process, "KServe storage")
+            found.setdefault(text(mapping(entry).get("mountPath")) or MOUNT, reference)
+    return found
 
 
 def _storage(
@@ -119,17 +146,15 @@ def stored(storage: Mapping[str, Json]) -> ModelReference:
 
 def _containers(
     around: Surroundings, component: dict[str, Json], path: Path, role: Role,
-    provided: ModelReference | None, sink: Sink,
+    aliases: dict[str, ModelReference], sink: Sink,
 ) -> None:  # fmt: skip
-    aliases: dict[str, ModelReference] = {}
-    if provided is not None:
-        aliases[MOUNT] = provided
+    provided = next(iter(aliases.values()), None)
     for name in pods.CONTAINER_LISTS:
         for index, container in enumerate(items(component.get(name))):
             _storage_variable(container, below(path, name, index), role, aliases, sink)
     pod = pods.Pod(component, path, around, "InferenceService")
     pod.aliases = aliases
-    pod.standing_in = provided or aliases.get(MOUNT)
+    pod.standing_in = aliases.get(MOUNT) or provided
     pods.read(pod, sink)
     for key in ("model", "custom", "workerSpec"):
         value = component.get(key)
@@ -181,6 +206,15 @@ def _storage_variable(
         aliases.setdefault(MOUNT, reference)
         process = process_of("kserve", container)
         sink.add(reference, role, below(path, "env", index, "value"), process, "STORAGE_URI")
+
+
+def promised(metadata: Json) -> ModelReference | None:
+    """What KServe's own webhook will have fetched to ``MOUNT`` in the pods of a template.
+
+    Of a pod itself this says nothing: the webhook has put its container in by then, or never does.
+    """
+    labels, annotations = (mapping(mapping(metadata).get(key)) for key in ("labels", "annotations"))
+    return uri(annotations.get(SOURCE)) if _SERVICE in labels else None
 
 
 def llm_inference_service(document: Mapping[str, Json], context: Context, sink: Sink) -> Plan:

@@ -6,6 +6,7 @@ from msgspec import structs
 
 from weighmaster.core.enforce.occasion import Document
 from weighmaster.core.enforce.pinning import owners
+from weighmaster.core.enforce.pinning.fields import is_cached
 from weighmaster.core.enforce.pinning.forms import instead
 from weighmaster.core.enforce.pinning.owners import Owner
 from weighmaster.core.enforce.pinning.plans import plan, told
@@ -77,6 +78,11 @@ class Explained:
         if edits is None or finding.use in self._failed:
             use, pinned = finding.use, target.pinned.canonical
             other = instead(use.process.runtime, use.role, use.reason)
+            if is_cached(self._document):
+                other = (
+                    "pods read it from a LocalModelCache; make one of the pinned address, and name"
+                    " that here"
+                )
             return structs.replace(
                 finding,
                 reason=Reason.NOT_REWRITABLE,

@@ -16,6 +16,7 @@ from weighmaster.core.enforce.pinning.lines import Asked, replaced
 from weighmaster.core.enforce.pinning.places import Keys, at, text_at
 
 _KSERVE = "serving.kserve.io"
+_CACHED = "internal.serving.kserve.io/localmodel"
 _SIBLINGS: dict[tuple[str, str], Keys] = {
     ("apps.nvidia.com", "NIMCache"): ("spec", "source", "hf"),
     ("llmaz.io", "OpenModel"): ("spec", "source", "modelHub"),
@@ -35,10 +36,20 @@ def in_field(document: Mapping[str, object], path: Keys, asked: Asked) -> list[E
     if group == "kubeai.org" and path == ("spec", "url"):
         return _kubeai(document, asked)
     if group == _KSERVE:
-        return in_address(document, path, ":", asked)
+        return None if is_cached(document) else in_address(document, path, ":", asked)
     if group == "ome.io":
         return in_address(document, path, "@", asked)
     return None
+
+
+def is_cached(document: Mapping[str, object]) -> bool:
+    """Whether KServe's defaulter has found a cache on nodes for the very address that is there.
+
+    Its pod webhook looks for the folder by what follows the cached address, so a revision that is
+    written behind it would have pods look where nothing is (``InjectStorageInitializer``).
+    """
+    labels = at(document, ("metadata", "labels"))
+    return isinstance(labels, Mapping) and _CACHED in labels
 
 
 def in_address(document: object, path: Keys, separator: str, asked: Asked) -> list[Edit] | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from weighmaster.core.detect.kinds import kserve
 from weighmaster.core.detect.pods import CONTAINER_LISTS
 from weighmaster.core.enforce.pinning import code, fields, lines, yamltext
 from weighmaster.core.enforce.pinning.edits import Edit, Insert, Put, Splice
@@ -48,7 +49,9 @@ def plan(document: Document, use: ModelUse, pinned: ModelReference) -> list[Edit
         return code.in_call(value, path, Asked(use, lines.PLAIN, revision))
     if path[-2:] == ("spec", "serveConfigV2"):
         return yamltext.in_yaml(value, path, Asked(use, lines.PLAIN, revision))
-    if path[-1] == "value" and _variable(document, path) == "STORAGE_URI":
+    if path[-1] == kserve.SOURCE or (
+        path[-1] == "value" and _variable(document, path) == "STORAGE_URI"
+    ):
         return fields.in_address(document, path, ":", Asked(use, lines.PLAIN, revision))
     return _in_container(document, path, value, found) if found is not None else None
 
