@@ -19,10 +19,22 @@ from weighmaster.api.schema import custom_resource_definitions
 from weighmaster.chart.grants import GRANTS, Place, Role
 from weighmaster.cli.controller import controller
 from weighmaster.cli.webhook import webhook
+from weighmaster.core.enforce.confinement.quantities import parse_quantity
+from weighmaster.core.installation import Installation
+from weighmaster.settings import WebhookSettings
 
 CASES = sorted(CHART.glob("ci/*-values.yaml"))
 GOLDENS = Path(__file__).parent / "renders"
 COMMANDS = {"webhook": webhook, "controller": controller}
+WITHOUT_A_VALUE = {
+    "--host": "a pod has one address, and is called by it",
+    "--health-host": "the kubelet and Prometheus call it by the same",
+    "--standalone": "for where there is no cluster",
+    "--policies": "goes with --standalone",
+    "--help": "for people",
+}
+"""Options of both roles that no value sets, and why none does."""
+
 CLUSTER_KINDS = {
     "ClusterRole",
     "ClusterRoleBinding",
@@ -132,6 +144,45 @@ def test_arguments_are_ones_that_the_commands_take(objects: list[Json]) -> None:
         assert f"--health-port={named_ports['health']}" in arguments
         if name == "webhook":
             assert f"--port={named_ports['https']}" in arguments
+
+
+def test_every_option_of_both_roles_is_set_by_the_chart_or_has_a_reason_not_to_be(
+    helm: Helm,
+) -> None:
+    given = {
+        (role, argument.partition("=")[0])
+        for case in CASES
+        for role in COMMANDS
+        for arguments in _arguments(helm.render("--values", str(case)), role)
+        for argument in arguments[1:]
+    }
+    options = {
+        (role, option)
+        for role, command in COMMANDS.items()
+        for parameter in command.get_params(command.make_context(role, [], resilient_parsing=True))
+        for option in parameter.opts
+    }
+    omitted = options - given
+    assert {option for _, option in omitted} == WITHOUT_A_VALUE.keys()
+    assert given <= options
+    assert not [option for _, option in given if option in WITHOUT_A_VALUE]
+
+
+@pytest.mark.parametrize("value", [1, 2.5, "500m", "1.5", 268435456, "0.5Gi"])
+def test_verifier_is_given_what_the_values_say_and_the_webhook_takes_it(
+    helm: Helm, value: float | str
+) -> None:
+    objects = helm.render(*IMAGE, *settings(verifier={"cpu": value, "memory": value}))
+    (arguments,) = _arguments(objects, "webhook")
+    with webhook.make_context("webhook", arguments[1:]) as context:
+        amounts = {context.params[f"verifier_{name}"] for name in ("cpu", "memory")}
+    (amount,) = amounts
+    assert parse_quantity(amount) == parse_quantity(value)
+    WebhookSettings(
+        certificate=Path(),
+        key=Path(),
+        installation=Installation(verifier_cpu=amount, verifier_memory=amount),
+    )
 
 
 def test_pods_are_selected_by_their_service_budget_and_policy(objects: list[Json]) -> None:
@@ -265,7 +316,7 @@ def _arguments(objects: list[Json], role: str) -> list[list[str]]:
     return [
         each["spec"]["template"]["spec"]["containers"][0]["args"]
         for each in of_kind(objects, "Deployment")
-        if each["metadata"]["name"] == f"weighmaster-{role}"
+        if each["metadata"]["name"].endswith(f"-{role}")
     ]
 
 

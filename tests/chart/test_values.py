@@ -40,6 +40,8 @@ TYPOS = [
     "crd.enabled",
     "test.namespaces",
     "proxy.httpProxy",
+    "verifier.cpus",
+    "webhook.verifier.cpu",
     "extraCAs.configmap",
     "tests.namespace",
 ]
@@ -80,6 +82,13 @@ WRONG: list[tuple[str, object]] = [
     ("controller__gathering__internalHosts", ["https://hub.example"]),
     ("controller__gathering__credentialsSecrets", ["A_B"]),
     ("proxy__url", "proxy:3128"),
+    ("verifier__cpu", 0),
+    ("verifier__cpu", -1),
+    ("verifier__cpu", "0"),
+    ("verifier__cpu", "0.0m"),
+    ("verifier__cpu", "much"),
+    ("verifier__memory", ""),
+    ("verifier__memory", "0Mi"),
     ("fullnameOverride", "-x"),
 ]
 

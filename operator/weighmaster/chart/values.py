@@ -21,6 +21,7 @@ from weighmaster.chart.workloads import (
     Port,
     Resources,
     Values,
+    Verifier,
     Webhook,
     Workload,
     described,
@@ -322,6 +323,9 @@ class ChartValues(Values, frozen=True):
     controller: Annotated[
         Controller, described("The Deployment that gathers evidence and keeps resources.")
     ] = Controller()
+    verifier: Annotated[
+        Verifier, described("The containers that verify weights before servers start.")
+    ] = Verifier()
     proxy: Annotated[Proxy, described("The proxy for hubs and registries.")] = Proxy()
     extra_authorities: Annotated[
         ExtraAuthorities, described("Certificates to trust besides the system's.")

@@ -28,6 +28,14 @@ HttpUrl = Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?$")]
 Quantity = (
     int | float | Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
 )
+_AMOUNT = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|[0-9]+\.[0-9]*[1-9][0-9]*)(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+Amount = (
+    Annotated[int, Meta(gt=0)]
+    | Annotated[float, Meta(gt=0)]
+    | Annotated[str, Meta(pattern=_AMOUNT)]
+)
+"""A quantity of something that there has to be some of."""
+
 PodFields = Annotated[dict[str, Any], Meta(extra_json_schema={"type": "object"})]
 """A part of the pod specification, which the API server checks."""
 
@@ -94,6 +102,19 @@ class Resources(Values, frozen=True):
 
     requests: Annotated[Amounts, described("What the scheduler sets aside.")] = Amounts()
     limits: Annotated[Amounts, described("What the container is held to.")] = Amounts()
+
+
+class Verifier(Values, frozen=True):
+    """The containers that verify weights in pods before their servers start."""
+
+    cpu: Annotated[
+        Amount,
+        described("CPU of each, request and limit. Hashing uses all of it, so more is sooner."),
+    ] = _WEBHOOK.installation.verifier_cpu
+    memory: Annotated[
+        Amount,
+        described("Memory of each, request and limit; the same for weights of any size."),
+    ] = _WEBHOOK.installation.verifier_memory
 
 
 class DisruptionBudget(Values, frozen=True):
