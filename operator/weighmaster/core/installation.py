@@ -2,13 +2,16 @@
 
 from msgspec import Struct
 
+from weighmaster.core.staged import Hub
+
 
 class Installation(Struct, frozen=True, kw_only=True):
     """How Weighmaster is installed in this cluster.
 
     ``image`` is Weighmaster's own image by digest, which injected containers run; None where there
     is no cluster, as on the command line. ``controller`` is the user name of the controller, the
-    only one who may change what Weighmaster keeps.
+    only one who may change what Weighmaster keeps. ``hub`` is how pods reach the hub that models
+    are staged from.
     """
 
     namespace: str = "weighmaster-system"
@@ -16,6 +19,9 @@ class Installation(Struct, frozen=True, kw_only=True):
     image: str | None = None
     verifier_cpu: str = "1"
     verifier_memory: str = "256Mi"
+    stage_cpu: str = "1"
+    stage_memory: str = "256Mi"
+    hub: Hub = Hub()
 
 
 LOCAL = Installation(image=f"weighmaster.example/weighmaster@sha256:{'0' * 64}")

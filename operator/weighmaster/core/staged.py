@@ -36,6 +36,7 @@ _PART = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}"
 _REFERENCE = rf"\Ahf://{_PART}(/{_PART})?@[0-9a-f]{{40}}\Z"
 _FOLDER = rf"\A{_PART}(/{_PART}){{0,7}}\Z"
 _Url = Annotated[str, Meta(max_length=2048)]
+_Hosts = Annotated[tuple[Annotated[str, Meta(max_length=261)], ...], Meta(max_length=64)]
 
 
 class _Wire(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -59,14 +60,17 @@ class Download(_Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Hub(_Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the hub is reached from pods.
 
-    ``endpoints`` are base URLs by scheme, where a scheme's is not the public one. ``proxy`` is a
-    URL, ``no_proxy`` are hosts separated by commas, as in variables of these names. ``ca`` has
-    further root certificates in PEM.
+    ``endpoints`` are base URLs by scheme, where a scheme's is not the public one. A host is
+    ``host`` or ``host:port``; ``internal_hosts`` may have private addresses, ``plain_http_hosts``
+    are spoken to without TLS. ``proxy`` is a URL, used for all but internal hosts and
+    ``no_proxy``. ``ca`` has further root certificates in PEM.
     """
 
     endpoints: Annotated[dict[str, _Url], Meta(max_length=8)] = field(default_factory=dict)
+    internal_hosts: _Hosts = ()
+    plain_http_hosts: _Hosts = ()
     proxy: _Url = ""
-    no_proxy: Annotated[str, Meta(max_length=4096)] = ""
+    no_proxy: _Hosts = ()
     ca: Annotated[str, Meta(max_length=32 * 1024)] = ""
 
 

@@ -34,7 +34,12 @@ def text(*models: dict[str, Any], **more: Any) -> str:
 
 
 def test_downloads_come_back_as_they_were_told() -> None:
-    hub = Hub(endpoints={"hf": "https://hub.internal"}, proxy="http://proxy:3128", no_proxy=".svc")
+    hub = Hub(
+        endpoints={"hf": "https://hub.internal"},
+        internal_hosts=("hub.internal",),
+        proxy="http://proxy:3128",
+        no_proxy=("cdn.example",),
+    )
     told = Downloads(models=(MODEL,), hub=hub)
     assert decode_downloads(encode_downloads(told)) == told
 
