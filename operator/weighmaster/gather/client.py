@@ -8,7 +8,7 @@ internal one. Bodies are capped, never inflated, and a compressed one is refused
 import asyncio
 import random
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -21,7 +21,8 @@ from weighmaster.core.content.reading import Span
 from weighmaster.core.evidence import UnavailableReason
 from weighmaster.errors import GatherError
 from weighmaster.gather.addresses import GuardedResolver, Lookup, check_address, look_up
-from weighmaster.gather.credentials import Credential
+from weighmaster.gather.bodies import PART_BYTES, Sink, hostile_answer, pour, read
+from weighmaster.gather.credentials import Credential, authority_of
 from weighmaster.gather.pace import Clock, Pace
 from weighmaster.gather.settings import GatherSettings
 from weighmaster.gather.urls import absolute
@@ -34,6 +35,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 class Request(Struct, frozen=True, kw_only=True):
     """What to get: at most ``limit`` bytes of body, or the bytes of ``span`` only.
 
+    With a ``sink`` it is what the sink still wants at each attempt, and the sink gets it.
     ``bucket`` names the class of requests that the host limits separately. ``form`` makes it a
     POST. ``credential`` goes to the origin of ``url`` and to nobody else.
     """
@@ -46,6 +48,7 @@ class Request(Struct, frozen=True, kw_only=True):
     validator: str | None = None
     bucket: str = ""
     form: Mapping[str, str] | None = None
+    sink: Sink | None = None
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -83,10 +86,11 @@ class HttpClient:
         return self._settings
 
     async def __aenter__(self) -> Self:
-        limits = self.settings.timeouts
         context = ssl.create_default_context()
         if self.settings.ca_file is not None:
             context.load_verify_locations(self.settings.ca_file)
+        if self.settings.ca:
+            context.load_verify_locations(cadata=self.settings.ca)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 resolver=self._resolver,
@@ -94,12 +98,6 @@ class HttpClient:
                 ttl_dns_cache=30,
                 limit=self.settings.concurrency * 2,
                 limit_per_host=self.settings.concurrency_per_host * 2,
-            ),
-            timeout=aiohttp.ClientTimeout(
-                total=limits.request,
-                connect=limits.connect,
-                sock_connect=limits.connect,
-                sock_read=limits.read,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -121,11 +119,11 @@ class HttpClient:
         """The answer to a request, tried again where that can help.
 
         Any status below 500 but 429 is an answer. Raises GatherError: rate limited, unreachable,
-        too large, forbidden address, or hostile.
+        too large, forbidden address, or hostile; and what the sink raises.
         """
-        key = f"{_authority(request.url)} {request.bucket}".rstrip()
+        key = f"{authority_of(request.url)} {request.bucket}".rstrip()
         failure: GatherError | None = None
-        for _ in range(self.settings.attempts):
+        for _ in _attempts(self.settings.attempts, request.sink):
             await self._pace.admit(key)
             try:
                 answer = await self._once(request)
@@ -149,7 +147,7 @@ class HttpClient:
         _log.debug("request failed", host=request.url.host, what=what)
         return GatherError(
             UnavailableReason.UNREACHABLE,
-            f"{_authority(request.url)} does not answer as it should ({what})",
+            f"{authority_of(request.url)} does not answer as it should ({what})",
             retry_after=delay,
             status=status,
         )
@@ -163,37 +161,46 @@ class HttpClient:
             if answer.status not in _REDIRECTS:
                 return answer
             if request.form is not None:
-                raise _hostile(url, "redirects a request that carries credentials")
+                raise hostile_answer(url, "redirects a request that carries credentials")
             target = absolute(answer.headers.get("Location"), url)
             if target is None:
-                raise _hostile(url, "redirects to nowhere")
+                raise hostile_answer(url, "redirects to nowhere")
             if target.origin() != url.origin():
                 credential = None
             url = target
-        raise _hostile(request.url, "redirects too often")
+        raise hostile_answer(request.url, "redirects too often")
 
     async def _check(self, url: URL, start: URL | None) -> None:
         """Refuse a URL that must not be asked; ``start`` is where the redirects began."""
         if url.scheme != "https" and not (
             url.scheme == "http" and self.settings.allows_plain_http(url)
         ):
-            raise _hostile(url, "leads to something that is not HTTPS")
+            raise hostile_answer(url, "leads to something that is not HTTPS")
         if not url.host or url.user is not None or url.password is not None:
-            raise _hostile(url, "leads to a URL without a host, or with a user")
+            raise hostile_answer(url, "leads to a URL without a host, or with a user")
         internal = self.settings.is_internal(url)
         if internal and start is not None and not self.settings.is_internal(start):
-            raise _hostile(start, "leads from outside to an internal host")
+            raise hostile_answer(start, "leads from outside to an internal host")
         if not internal and _is_literal(url.host):
             check_address(url.host, url.host)
         if self.settings.proxy_for(url):
             await self._resolver.check(url)
 
     def _host_slot(self, url: URL) -> asyncio.Semaphore:
-        key = _authority(url)
+        key = authority_of(url)
         if key not in self._host_slots and len(self._host_slots) > 4096:
             self._host_slots = {k: s for k, s in self._host_slots.items() if s.locked()}
         return self._host_slots.setdefault(
             key, asyncio.Semaphore(self.settings.concurrency_per_host)
+        )
+
+    def _timeout(self, request: Request) -> aiohttp.ClientTimeout:
+        limits = self.settings.timeouts
+        return aiohttp.ClientTimeout(
+            total=limits.request if request.sink is None else None,
+            connect=limits.connect,
+            sock_connect=limits.connect,
+            sock_read=limits.read,
         )
 
     async def _exchange(
@@ -204,9 +211,9 @@ class HttpClient:
         headers = {"Accept": request.accept}
         if credential is not None:
             headers["Authorization"] = credential.header
-        if request.span is not None:
-            last = request.span.offset + request.span.length - 1
-            headers["Range"] = f"bytes={request.span.offset}-{last}"
+        span = request.span if request.sink is None else request.sink.span
+        if span is not None:
+            headers["Range"] = f"bytes={span.offset}-{span.offset + span.length - 1}"
         if request.validator is not None and first:
             headers["If-None-Match"] = request.validator
         async with self._session.request(
@@ -216,73 +223,25 @@ class HttpClient:
             headers=headers,
             allow_redirects=False,
             proxy=self.settings.proxy_for(url),
+            timeout=self._timeout(request),
         ) as response:
             body = b""
-            if response.status not in _REDIRECTS and response.status < 500:
-                body = await _read(response, request)
+            if response.status in (200, 206) and request.sink is not None:
+                await pour(response, request.sink, self.settings.timeouts.read)
+            elif response.status not in _REDIRECTS and response.status < 500:
+                body = await read(response, request.limit, span)
             return Answer(url=url, status=response.status, headers=response.headers, body=body)
-
-
-async def _read(response: aiohttp.ClientResponse, request: Request) -> bytes:
-    """The body, no longer than allowed. Raises GatherError for a longer or compressed one."""
-    coding = response.headers.get("Content-Encoding", "identity").lower()
-    if coding not in ("", "identity"):
-        raise _hostile(response.url, "compresses although it was asked not to")
-    limit, span = request.limit, request.span
-    skip = 0
-    if response.status >= 400:
-        limit, span = 64 * 1024, None  # an error's text is of no interest, and is cut
-    elif span is not None:
-        limit, skip = _span_limits(response, span, limit)
-    declared = response.content_length
-    if span is None and response.status < 400 and declared is not None and declared > limit:
-        raise _too_large(response.url, limit)
-    parts: list[bytes] = []
-    size = 0
-    async for chunk in response.content.iter_any():
-        parts.append(chunk)
-        size += len(chunk)
-        if size > limit:
-            if span is None and response.status < 400:
-                raise _too_large(response.url, limit)
-            break
-    return b"".join(parts)[skip:limit]
-
-
-def _span_limits(response: aiohttp.ClientResponse, span: Span, limit: int) -> tuple[int, int]:
-    """Bytes to read, and how many of them to drop, for an answer to a range request."""
-    if response.status == 200:  # the server ignores ranges (RFC 9110, section 14.2 allows it)
-        if span.offset + span.length > limit:
-            raise _too_large(response.url, limit)
-        return span.offset + span.length, span.offset
-    expected = f"bytes {span.offset}-"
-    if response.status != 206 or not response.headers.get("Content-Range", "").startswith(expected):
-        raise _hostile(response.url, "answers another range than was asked for")
-    return span.length, 0
-
-
-def total_of(answer: Answer) -> int | None:
-    """The whole size that a 206 states in Content-Range; None when it does not."""
-    total = answer.headers.get("Content-Range", "").rpartition("/")[2]
-    return int(total) if total.isascii() and total.isdigit() and len(total) < 20 else None
 
 
 def _is_literal(host: str) -> bool:
     return ":" in host or host.replace(".", "").isdigit()
 
 
-def _authority(url: URL) -> str:
-    host = url.host or ""
-    return host if url.is_default_port() else f"{host}:{url.port}"
-
-
-def _hostile(url: URL, what: str) -> GatherError:
-    return GatherError(UnavailableReason.HOSTILE_ANSWER, f"{_authority(url)} {what}")
-
-
-def _too_large(url: URL, limit: int) -> GatherError:
-    return GatherError(
-        UnavailableReason.TOO_LARGE,
-        f"{_authority(url)} sends more than the {limit} bytes that are read",
-        status=200,
-    )
+def _attempts(limit: int, sink: Sink | None) -> Iterator[None]:
+    """As many attempts as the limit; counted anew after each that has brought a sink a part."""
+    left, at = limit, sink.span.offset if sink is not None else 0
+    while left:
+        yield
+        left -= 1
+        if sink is not None and sink.span.offset - at >= PART_BYTES:
+            left, at = limit, sink.span.offset

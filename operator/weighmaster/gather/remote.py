@@ -9,7 +9,8 @@ from weighmaster.core.content.reading import Reader, Span
 from weighmaster.core.evidence import UnavailableReason
 from weighmaster.errors import GatherError
 from weighmaster.gather.answers import hostile, succeeded
-from weighmaster.gather.client import Answer, Request, total_of
+from weighmaster.gather.bodies import total_of
+from weighmaster.gather.client import Answer, Request
 from weighmaster.gather.credentials import Credential
 from weighmaster.gather.settings import GatherSettings
 
@@ -85,7 +86,7 @@ class RemoteFile:
         if answer.status in (401, 403) and self._direct != self._url:
             answer = await self._client.get(self._request(self._url, span))  # it has expired
         succeeded(answer, "a range of a file")
-        total = total_of(answer)
+        total = total_of(answer.headers)
         if answer.status == 206 and total is not None and total != self._size:
             raise hostile(answer.url, "has another size for a file than was listed")
         if len(answer.body) < min(span.length, self._size - span.offset):

@@ -79,7 +79,8 @@ class GatherSettings(Struct, frozen=True, kw_only=True):
     so for an OCI registry, by its name in references. ``internal_hosts`` (``host`` or
     ``host:port``) may have addresses that are not public; ``plain_http_hosts`` may be spoken to
     without TLS. Everything else is public and HTTPS. ``proxy`` is used for all hosts but
-    ``no_proxy`` and internal ones; ``ca_file`` holds roots that are trusted besides the system's.
+    ``no_proxy`` and internal ones; ``ca_file`` and ``ca`` (PEM) hold roots that are trusted besides
+    the system's.
     """
 
     endpoints: Mapping[str, str] = field(default_factory=dict)
@@ -89,6 +90,7 @@ class GatherSettings(Struct, frozen=True, kw_only=True):
     proxy: str | None = None
     no_proxy: frozenset[str] = frozenset()
     ca_file: Path | None = None
+    ca: str = ""
     user_agent: str = "weighmaster"
     concurrency: int = 32
     concurrency_per_host: int = 8
