@@ -17,10 +17,18 @@ Change = Callable[[Json], list[Json]]
 
 @contextmanager
 def mutating(
-    control_plane: ControlPlane, namespace: str, change: Change, *, reinvocation: str = "Never"
+    control_plane: ControlPlane,
+    namespace: str,
+    change: Change,
+    *,
+    reinvocation: str = "Never",
+    order: str = "zzz",
 ) -> Iterator[None]:
-    """A webhook that changes the pods of a namespace after Weighmaster has, being later by name."""
-    name = f"zzz-{namespace}"
+    """A webhook that changes the pods of a namespace after Weighmaster has, being later by name.
+
+    With ``order`` "aaa" it does so before.
+    """
+    name = f"{order}-{namespace}"
     asked = 0
 
     def answer(request: Json) -> Json:

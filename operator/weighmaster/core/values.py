@@ -90,6 +90,7 @@ class ModelUse(Struct, frozen=True):
     ``path`` is the field that names it (``spec.template.spec.containers[0].args[3]``) and
     ``reason`` says in a few words why that field names weights. ``places`` are where its container
     finds it on volumes; none where the server itself fetches it, or where no manifest tells.
+    ``placed_later`` says that another webhook will put it into the pods, so that only they tell.
     """
 
     reference: ModelReference
@@ -98,6 +99,7 @@ class ModelUse(Struct, frozen=True):
     process: Process
     reason: str
     places: tuple[Place, ...] = ()
+    placed_later: bool = False
 
 
 class Outcome(StrEnum):

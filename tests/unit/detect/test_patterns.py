@@ -186,3 +186,34 @@ def test_an_image_that_speaks_brings_its_model() -> None:
 )
 def test_builds_of_ollama_are_told_from_what_is_named_after_it(name: str, serves: bool) -> None:
     assert bool(found(deployment(image(name)))) is serves
+
+
+MODELCAR = "ln -sf /proc/$$$$/root/models /mnt/models && sleep infinity"
+
+
+def _with_modelcar(script: str = MODELCAR, **spec: Any) -> Found:
+    """KServe's way to show the weights inside an image to its server."""
+    mounts = [{"name": "shared", "mountPath": "/mnt"}]
+    server = image("kserve/huggingfaceserver:v0.20.0", "--model_dir=/mnt/models",
+                   volumeMounts=mounts)  # fmt: skip
+    car = image("reg.example/models/m:v1", "sh", "-c", script, volumeMounts=mounts)
+    given = {"containers": [server, {**car, "name": "modelcar"}],
+             "volumes": [{"name": "shared", "emptyDir": {}}]}  # fmt: skip
+    return found({"apiVersion": "v1", "kind": "Pod", "spec": {**given, **spec}})
+
+
+def test_a_modelcar_shows_the_weights_in_its_image() -> None:
+    seen = _with_modelcar(shareProcessNamespace=True)
+    assert ("oci://reg.example/models/m:v1", "base") in seen
+    assert {reference for reference, _ in seen} == {"oci://reg.example/models/m:v1"}
+
+
+def test_a_link_to_processes_that_are_not_shared_leads_nobody_knows_where() -> None:
+    seen = _with_modelcar()
+    assert {reference.partition(":")[0] for reference, _ in seen} == {"unresolved"}
+
+
+def test_what_a_modelcar_fetches_into_itself_is_shown_as_well() -> None:
+    seen = _with_modelcar(f"hf download a/b --local-dir /models; {MODELCAR}",
+                          shareProcessNamespace=True)  # fmt: skip
+    assert {("oci://reg.example/models/m:v1", "base"), ("hf://a/b", "base")} <= seen

@@ -106,12 +106,15 @@ def _read(
         pod.aliases = plan.aliases
         pod.hint = plan.hint
         pod.standing_in = plan.standing_in
+    start = len(sink.uses)
     promised = kserve.promised(template.metadata) if kind != "Pod" else None
     if promised is not None and template.path is not None:
         path = below(template.path[0], "metadata", "annotations", kserve.SOURCE)
         sink.add(promised, Role.BASE, path, Process(runtime="kserve"), "KServe storage")
         pod.aliases = {**pod.aliases, kserve.MOUNT: promised}
     pods.read(pod, sink)
+    if promised is not None:
+        sink.place_later(start, promised)
 
 
 def _fields(named: list[tuple[str, Path]], sink: Sink) -> None:

@@ -148,6 +148,11 @@ _STORES = frozenset({"gs", "s3", "tos", "az"})
 """Volumes that show a bucket: copying weights out of one is a download."""
 
 
+_OWN_ROOT = re.compile(r"/proc/\$\{\$\}/root(?=/|\Z)")
+"""The container's own file system as other containers see it, where they share processes. A link
+to it is how KServe's modelcar shows the weights in its image (``CreateModelcarContainer``)."""
+
+
 def spread(invocation: Invocation, place: naming.Place, path: Path) -> list[Download]:
     """``cp SOURCE... DESTINATION`` inside the container: what lay at the source lies there too."""
     positionals = [word for word in invocation.words if word[:1] != "-"]
@@ -159,8 +164,15 @@ def spread(invocation: Invocation, place: naming.Place, path: Path) -> list[Down
         if not word.startswith("/"):
             continue
         source = word.rstrip("*")
+        own = _OWN_ROOT.match(source) if place.volumes.processes_shared else None
+        if own is not None:
+            source = source[own.end() :] or "/"
         location = place.volumes.locate(place.container, source)
         if location is None:
+            if own is not None and invocation.program == "ln":
+                shown = [references.image(place.container.image)]
+                shown += place.volumes.resolve(place.container, source)
+                found += [made(each, destination, path, "modelcar") for each in shown]
             continue
         kept = place.volumes.locate(place.container, destination) is not None
         for reference in place.volumes.resolve(place.container, source):

@@ -124,6 +124,7 @@ class _PodReader:
         self.pod = pod
         self.sink = sink
         self.volumes = Volumes(pod.spec.get("volumes"), pod.aliases)
+        self.volumes.processes_shared = pod.spec.get("shareProcessNamespace") is True
         self.views = [views.of(container, self.volumes, pod.around) for container in containers]
 
     def read(self) -> None:

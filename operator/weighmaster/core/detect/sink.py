@@ -54,6 +54,13 @@ class Sink:
             if found:
                 self.uses[index] = structs.replace(use, places=tuple(found))
 
+    def place_later(self, start: int, reference: ModelReference) -> None:
+        """Say of the uses of a reference from ``start`` on that only pods tell where it lies."""
+        for index in range(start, len(self.uses)):
+            use = self.uses[index]
+            if use.reference == reference and not use.places:
+                self.uses[index] = structs.replace(use, placed_later=True)
+
     def take(self, other: "Sink", role: Role) -> None:
         """Add what another sink has found; what it calls a base model is ``role`` here."""
         for use in other.uses:

@@ -60,6 +60,8 @@ class Volumes:
             if name:
                 self.by_name[name] = (volume, index)
         self.aliases = aliases or {}
+        self.processes_shared = False
+        """Whether containers of the pod see each other's processes, and files through them."""
         self.downloads: list[Download] = []
         self.fields: dict[str, Path] = {}
         """By canonical reference, the field of the download that names it, as paths resolved."""

@@ -79,7 +79,7 @@ def _elsewhere(subject: Subject) -> Verdict | None:
     """The verdict on uses whose bytes are looked at elsewhere."""
     if _fetches(subject) and not (subject.anonymous and _beside_servers(subject)):
         return skip(Reason.FETCHED_ONLY, "is only fetched here, and verified where it is served")
-    if subject.workload.gvk not in _TEMPLATED:
+    if subject.use.placed_later or subject.workload.gvk not in _TEMPLATED:
         return skip(Reason.DECIDED_ON_PODS, "is verified in the pods, which are checked themselves")
     return None
 
