@@ -12,6 +12,7 @@
     ├── GatherError            no evidence can be had; says why and when to ask again
     ├── HeaderError            a file's header breaks its format's rules, or our limits
     ├── VerificationError      a signature, or the weights under it, failed verification
+    ├── StagingError           a model cannot be downloaded to a pod's volume
     └── SettingsError          a setting is wrong; the message names it
 
 Their text is written for the person who can mend the cause. It never carries the text of a
@@ -86,6 +87,22 @@ class VerificationError(WeighmasterError):
         self.reason = reason
         self.message = message
         self.files = files
+
+
+class StagingReason(StrEnum):
+    """Why a model cannot be downloaded, other than what hubs answer."""
+
+    VOLUME_FULL = "VolumeFull"
+    VOLUME_UNUSABLE = "VolumeUnusable"
+
+
+class StagingError(WeighmasterError):
+    """A model cannot be downloaded to a pod's volume, which says nothing about its bytes."""
+
+    def __init__(self, reason: StagingReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
 
 
 class SettingsError(WeighmasterError):

@@ -16,6 +16,7 @@ COMMANDS = {
     "explain": "Show how a decision comes about, rule by rule.",
     "inspect": "Gather evidence about a model and show it.",
     "probe": "See whether the API server asks Weighmaster.",
+    "stage": "Download models and verify them before their server starts.",
     "verify": "Verify the signature of a model on disk.",
     "verify-mounted": "Verify mounted weights before their server starts.",
     "webhook": "Serve admission over HTTPS.",

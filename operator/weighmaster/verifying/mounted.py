@@ -15,14 +15,8 @@ from msgspec import Struct, structs
 from weighmaster.core.mounted import Expectation, Proof, Result, Signatures, Verdict, Weighed
 from weighmaster.core.verify.bundle import MAX_BUNDLE_BYTES
 from weighmaster.core.verify.compare import File, Scope
-from weighmaster.core.verify.loadable import (
-    ALGORITHM,
-    fingerprint,
-    is_loadable,
-    loadable,
-    loadable_digest,
-    read_fingerprints,
-)
+from weighmaster.core.verify.expected import Expected, check_all, check_some
+from weighmaster.core.verify.loadable import ALGORITHM, is_loadable, loadable_digest
 from weighmaster.core.verify.model import (
     Requirement,
     SignedManifest,
@@ -32,7 +26,7 @@ from weighmaster.core.verify.model import (
 )
 from weighmaster.core.verify.reasons import VerificationReason
 from weighmaster.core.verify.statement import Terms
-from weighmaster.core.verify.wording import MAX_NAMES, listed, shown
+from weighmaster.core.verify.wording import shown
 from weighmaster.errors import AuthorityError, VerificationError
 from weighmaster.verifying.hashing import Hashing, algorithms, changed, hash_files
 from weighmaster.verifying.mounts import Mount
@@ -220,40 +214,11 @@ def _digests(files: Mapping[str, File]) -> dict[str, str]:
 
 def _compare(expectation: Expectation, digests: Mapping[str, str]) -> None:
     """Compare files with a model as a whole, or a file with those of a model."""
-    try:
-        known = read_fingerprints(expectation.fingerprints)
-    except ValueError:
-        raise AuthorityError("the fingerprints that were expected cannot be read") from None
-    found = {fingerprint(name, digest): name for name, digest in loadable(digests).items()}
+    expected = Expected(expectation.reference, expectation.digest, expectation.fingerprints)
     if expectation.file:
-        if not known:
-            raise AuthorityError("single files are expected, and nothing tells them apart")
-        _refuse_strangers(expectation, [name for key, name in found.items() if key not in known])
-        return
-    if loadable_digest(digests) == expectation.digest:
-        return
-    if known:
-        _refuse_strangers(expectation, [name for key, name in found.items() if key not in known])
-        missing = len(known - found.keys())
-        raise VerificationError(
-            VerificationReason.MISSING_FILES,
-            f"{missing} of the {len(known)} files of {expectation.reference} are not there",
-        )
-    raise VerificationError(
-        VerificationReason.MISMATCH,
-        f"the {len(found)} files are not those of {expectation.reference}; there are too many to"
-        " tell which differ",
-    )
-
-
-def _refuse_strangers(expectation: Expectation, names: Sequence[str]) -> None:
-    if names:
-        raise VerificationError(
-            VerificationReason.MISMATCH,
-            f"{len(names)} files differ from {expectation.reference}, or do not belong to it:"
-            f" {listed(names)}",
-            tuple(sorted(names)[:MAX_NAMES]),
-        )
+        check_some(expected, digests)
+    else:
+        check_all(expected, digests)
 
 
 def _signed(place: _Place, rule: Signatures, now: datetime) -> tuple[SignedManifest, ...]:

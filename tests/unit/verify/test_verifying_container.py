@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from weighmaster.cli import verify_mounted
-from weighmaster.cli.verify_mounted import REPORT_EVERY, Reporter
+from weighmaster.cli import verdicts
+from weighmaster.cli.verdicts import REPORT_EVERY, Reporter
 from weighmaster.core.mounted import (
     COMMAND,
     VARIABLE,
@@ -194,9 +194,9 @@ def test_progress_is_told_at_a_humane_rate(monkeypatch: pytest.MonkeyPatch) -> N
         def info(event: str, **fields: Any) -> None:
             told.append({"event": event, **fields})
 
-    monkeypatch.setattr(verify_mounted, "_log", Log)
+    monkeypatch.setattr(verdicts, "_log", Log)
     now = 0.0
-    reporter = Reporter(lambda: now)
+    reporter = Reporter("verifying", lambda: now)
     total = 100 * 10**9
     for _ in range(1000):
         now += 0.05

@@ -1,0 +1,1 @@
+"""Staging: what is downloaded, from a hub on loopback."""
