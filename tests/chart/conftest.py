@@ -1,4 +1,4 @@
-"""Helm for the tests; where there is none and none can be built they are skipped, but not in CI."""
+"""Helm and promtool for the tests; without them these are skipped, but not in CI."""
 
 import os
 import sys
@@ -9,6 +9,7 @@ import pytest
 
 from tests.chart.program import Helm, find_helm
 from tests.controlplane.errors import ControlPlaneUnavailableError
+from tests.debian import PackageUnavailableError, find_program
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,3 +44,14 @@ def helm_program() -> Path:
 def helm(helm_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Helm:
     """Helm without a cluster."""
     return Helm(helm_program, tmp_path_factory.mktemp("helm"))
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Prometheus' own judge of rules and metrics."""
+    try:
+        return find_program("prometheus", "promtool")
+    except PackageUnavailableError as error:
+        if os.environ.get("CI", "").lower() in {"", "0", "false"}:
+            pytest.skip(f"NO PROMTOOL, SO NOT TESTED: {error}")
+        pytest.fail(f"CI needs promtool: {error}", pytrace=False)

@@ -8,9 +8,11 @@ is said there. Load stays in a network namespace that is made for this module.
 import base64
 import json
 import os
+import re
 import shutil
 import signal
 import ssl
+import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -166,6 +168,36 @@ def test_two_replicas_answer_alike(cluster: Cluster) -> None:
                 answers.append((path, json.load(answer)))
     assert len(answers) == 4
     assert answers[:2] == answers[2:]
+
+
+def test_metrics_are_as_prometheus_wants_them_and_all_that_alerts_ask_for_is_there(
+    cluster: Cluster, promtool: Path
+) -> None:
+    """Labels are left out: some series only appear with the first event."""
+    alerts = (CHART / "files" / "alerts.yaml").read_text()
+    asked = set(re.findall(r"\bweighmaster_[a-z_]+", alerts))
+    shown: dict[str, str] = {}
+    for role in ("webhook", "controller"):
+        address = cluster.pods(role)[0]["status"]["podIP"]
+        with urllib.request.urlopen(f"http://{address}:8081/metrics", timeout=5) as answer:
+            shown[role] = answer.read().decode()
+        ran = subprocess.run(
+            [promtool, "check", "metrics"],
+            input=shown[role],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
+    by_role = {
+        role: set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)) for role, text in shown.items()
+    }
+    families = {name.removesuffix("_bucket") for name in asked}
+    assert families <= by_role["webhook"] | by_role["controller"]
+    for line in alerts.splitlines():
+        for job, role in (("WEBHOOK", "webhook"), ("CONTROLLER", "controller")):
+            for name in re.findall(rf'(weighmaster_\w+){{[^}}]*job="{job}"', line):
+                assert name in by_role[role], f"{role} has no {name}"
 
 
 def _decoded(text: str) -> str:

@@ -7,12 +7,10 @@ unpacked there (nothing is installed). It has no referrers API, so clients use t
 """
 
 import base64
-import os
 import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urljoin
 
+from tests.debian import PackageUnavailableError, find_program
 from tests.hub.artifacts import Contents
 
 _PACKAGE = "docker-registry"
@@ -75,55 +74,14 @@ class Registry:
             return answer
 
 
-def find_program() -> Path:
+def find_registry() -> Path:
     """The registry's program. Raises RegistryUnavailableError."""
-    for name in (_PACKAGE, "registry"):
-        if found := shutil.which(name):
-            return Path(found)
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    directory = base / "weighmaster" / "registry"
-    program = directory / "usr" / "bin" / _PACKAGE
-    if not program.is_file():
-        _fetch(directory)
-    if not program.is_file():
-        raise RegistryUnavailableError(f"the package {_PACKAGE} has no {program.name}")
-    return program
-
-
-def _fetch(directory: Path) -> None:
-    """Fetch and unpack the package; another process may do so at the same time."""
-    if not (shutil.which("apt-get") and shutil.which("dpkg")):
-        raise RegistryUnavailableError(f"no {_PACKAGE} here, and no apt-get to fetch it with")
+    if found := shutil.which("registry"):
+        return Path(found)
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
-            try:
-                _run(["apt-get", "download", _PACKAGE], scratch)
-            except RegistryUnavailableError:
-                # A fresh machine has no package lists yet.
-                _run(["apt-get", "update"], scratch)
-                _run(["apt-get", "download", _PACKAGE], scratch)
-            packages = list(Path(scratch).glob("*.deb"))
-            if len(packages) != 1:
-                raise RegistryUnavailableError(f"apt-get download gave no {_PACKAGE}")
-            unpacked = Path(scratch) / "unpacked"
-            _run(["dpkg", "-x", str(packages[0]), str(unpacked)], scratch)
-            if not directory.exists():
-                unpacked.rename(directory)
-    except OSError as error:
-        raise RegistryUnavailableError(f"nothing can be kept in {directory}: {error}") from error
-
-
-def _run(command: list[str], directory: str) -> None:
-    try:
-        subprocess.run(
-            command, cwd=directory, check=True, capture_output=True, text=True, timeout=120
-        )
-    except subprocess.CalledProcessError as error:
-        last = (error.stderr.strip().splitlines() or ["no output"])[-1]
-        raise RegistryUnavailableError(f"{' '.join(command)} failed: {last}") from error
-    except subprocess.TimeoutExpired as error:
-        raise RegistryUnavailableError(f"{' '.join(command)} took over 120 s") from error
+        return find_program(_PACKAGE, _PACKAGE)
+    except PackageUnavailableError as error:
+        raise RegistryUnavailableError(str(error)) from error
 
 
 @contextmanager
@@ -132,7 +90,7 @@ def running_registry(directory: Path, *, locked: bool = False) -> Iterator[Regis
 
     ``locked`` lets in USER with PASSWORD only.
     """
-    program = find_program()
+    program = find_registry()
     port = _free_port()
     configuration = directory / "config.yml"
     configuration.write_text(
@@ -184,6 +142,6 @@ def _wait(registry: Registry, process: "subprocess.Popen[bytes]", log: Path) -> 
 
 if __name__ == "__main__":
     try:
-        print(find_program())  # noqa: T201
+        print(find_registry())  # noqa: T201
     except RegistryUnavailableError as problem:
         sys.exit(f"no registry: {problem}")
