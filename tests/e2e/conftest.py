@@ -13,11 +13,19 @@ import pytest
 
 from tests.cluster.installation import Installation
 from tests.controlplane.cluster import ControlPlane
+from tests.controlplane.polling import eventually
 from tests.e2e.artifacts import Bench
+from tests.e2e.asking import admitted
+from tests.e2e.running import Api, connected
+from tests.e2e.sandboxes import MALLORY, isolate, reach, sandboxing
+from tests.e2e.workloads import UNPINNED, pod
 from tests.hub.registry import Registry, RegistryUnavailableError, running_registry
+from tests.hub.repositories import Repository, model
 from tests.hub.server import Hub
 from tests.signing.chains import Chain
 from tests.signing.cosign import SUITES, Cosign, CosignUnavailableError
+from tests.signing.models import write_model
+from weighmaster.core.enforce.confinement.network import SANDBOX_LABEL
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -125,6 +133,7 @@ def installation(
 
 
 Apply = Callable[..., None]
+MakePolicy = Callable[..., str]
 
 
 @pytest.fixture
@@ -155,3 +164,54 @@ def policy(control_plane: ControlPlane, namespace: str) -> Iterator[Callable[...
     yield make
     for name in made:
         control_plane.kubectl("delete", "clustermodelpolicy", name, "--ignore-not-found")
+
+
+@pytest.fixture
+def profile(control_plane: ControlPlane, namespace: str) -> Iterator[Callable[..., str]]:
+    """Makes the SandboxProfile of a test, which is named after its namespace."""
+
+    def make(**spec: Any) -> str:
+        control_plane.apply(
+            {
+                "apiVersion": "weighmaster.dev/v1alpha1",
+                "kind": "SandboxProfile",
+                "metadata": {"name": namespace},
+                "spec": {"access": {"users": ["auditor"]}, **spec},
+            }
+        )
+        return namespace
+
+    yield make
+    control_plane.kubectl("delete", "sandboxprofile", namespace, "--ignore-not-found")
+
+
+@pytest.fixture
+def sandboxed(
+    control_plane: ControlPlane, namespace: str, policy: MakePolicy, profile: Callable[..., str]
+) -> str:
+    """A pod in a sandbox, of which the webhook has heard."""
+    sandboxing(policy, profile())
+    isolate(control_plane, namespace)
+    assert SANDBOX_LABEL in admitted(control_plane, pod(namespace, "phi", *UNPINNED))[
+        "metadata"
+    ].get("labels", {})
+    assert eventually(lambda: "is not allowed" in reach(control_plane, namespace, "exec", MALLORY))
+    return "phi"
+
+
+@pytest.fixture
+def api(control_plane: ControlPlane) -> Iterator[Api]:
+    with connected(control_plane) as opened:
+        yield opened
+
+
+@pytest.fixture
+def repository(hub: Hub, namespace: str) -> Repository:
+    return hub.add(model(f"acme/{namespace}-m", {"README.md": b"# A model\n"}))
+
+
+@pytest.fixture
+def volume(tmp_path: Path, repository: Repository) -> Path:
+    """A volume on which the repository was fetched."""
+    write_model(tmp_path / "volume" / "m", repository.files)
+    return tmp_path / "volume"

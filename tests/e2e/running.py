@@ -5,16 +5,21 @@ import json
 import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 from tests.controlplane.cluster import ControlPlane
+from tests.controlplane.polling import eventually
 
 Json = dict[str, Any]
 
 LABEL = "weighmaster.dev/sandbox"
 QUARANTINED_AT = "weighmaster.dev/quarantined-at"
+CONTROLLER = "system:serviceaccount:weighmaster-system:weighmaster-controller"
+FORBIDDEN = {"expression": {"cel": "model.runtime == 'none'", "message": "is forbidden"}}
+ALLOWED = {"reference": {"require": ["Known"]}}
+ALL_AT_ONCE = {"maxPerMinute": 1000, "maxPercent": 100}
 
 
 class Api:
@@ -86,3 +91,30 @@ def connected(control_plane: ControlPlane) -> Iterator[Api]:
     api = Api(control_plane)
     with closing(api.connection):
         yield api
+
+
+def enforcement(profile: str, **fields: Any) -> Json:
+    """Of a policy that has running pods quarantined, all at once."""
+    usual = {"action": "Deny", "running": "Quarantine", "sandboxProfile": profile}
+    return {**usual, "pace": ALL_AT_ONCE, **fields}
+
+
+def made(api: Api, namespace: str, count: int) -> bool:
+    return eventually(lambda: len(api.pods(namespace)) == count, within=40)
+
+
+def approval(policy: str, namespace: str) -> Json:
+    """An exception for everything in a namespace that the policy's first rule is against."""
+    return {
+        "apiVersion": "weighmaster.dev/v1alpha1",
+        "kind": "ModelException",
+        "metadata": {"name": namespace},
+        "spec": {
+            "policies": [{"name": policy, "rules": ["rule-0"]}],
+            "namespaces": [namespace],
+            "references": ["hf://**"],
+            "reason": "it has been audited",
+            "approvedBy": "security",
+            "expiresAt": (datetime.now(UTC) + timedelta(days=30)).isoformat(),
+        },
+    }

@@ -25,8 +25,7 @@ from tests.e2e.test_pinning import REWRITE, in_effect, move, stored
 from tests.e2e.verifier import run
 from tests.e2e.webhooks import mutating
 from tests.e2e.workloads import COMMIT
-from tests.hub.repositories import Repository, model
-from tests.hub.server import Hub
+from tests.hub.repositories import Repository
 from tests.signing.models import write_model
 from weighmaster.core.mounted import CONTAINER, Result, decode_verdict
 
@@ -55,11 +54,6 @@ def definition(control_plane: ControlPlane) -> Iterator[None]:
     assert eventually(served, within=20)
     yield
     control_plane.kubectl("delete", "crd", name)
-
-
-@pytest.fixture
-def repository(hub: Hub, namespace: str) -> Repository:
-    return hub.add(model(f"acme/{namespace}-m", {"README.md": b"# A model\n"}))
 
 
 def service(control_plane: ControlPlane, namespace: str) -> Json:
