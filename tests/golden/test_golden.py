@@ -145,7 +145,7 @@ def test_forgetting_the_labels_of_namespaces_never_loosens_a_decision(loaded: Lo
 def test_removing_a_policy_never_tightens_a_decision(loaded: Loaded) -> None:
     policies = [r for r in loaded.resources if r.get("kind", "").endswith("ModelPolicy")]
     for policy in policies:
-        if "Rewrite" in str(policy):
+        if "Rewrite" in str(policy) or "Stage" in str(policy):
             continue  # it makes of a reference that others object to one that they do not
         without = Loaded(
             id=loaded.id,

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from weighmaster.core.staged import Hub
+from weighmaster.core.staged import PUBLIC, Hub
 
 
 class Installation(Struct, frozen=True, kw_only=True):
@@ -21,7 +21,7 @@ class Installation(Struct, frozen=True, kw_only=True):
     verifier_memory: str = "256Mi"
     stage_cpu: str = "1"
     stage_memory: str = "256Mi"
-    hub: Hub = Hub()
+    hub: Hub = PUBLIC
 
 
 LOCAL = Installation(image=f"weighmaster.example/weighmaster@sha256:{'0' * 64}")

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     LICENSE_NOT_ALLOWED = "LicenseNotAllowed"
     LINEAGE_UNKNOWN = "LineageUnknown"
     DOWNLOADED_BY_SERVER = "DownloadedByServer"
+    NOT_STAGEABLE = "NotStageable"
     VERIFICATION_PENDING = "VerificationPending"
     NOT_VERIFIABLE = "NotVerifiable"
     VERIFICATION_INCOMPLETE = "VerificationIncomplete"
@@ -168,7 +169,13 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.DOWNLOADED_BY_SERVER: (
         "The server fetches the weights itself, so that there is nothing to verify before it"
         " starts. Fetch them in an init container, or keep them on a volume, and give the server"
-        " their path."
+        " their path. A rule with `downloads: Stage` has Weighmaster do so."
+    ),
+    Reason.NOT_STAGEABLE: (
+        "The rule has what servers fetch themselves downloaded and verified before they start, and"
+        " here that cannot be: the model is named in a way that cannot be changed safely, the"
+        " runtime has no documented form for a folder, or something could change the files"
+        " afterwards. The message says what, and what to write instead."
     ),
     Reason.VERIFICATION_PENDING: (
         "The bytes are to be verified before start, and what they must be is being found out."

@@ -74,11 +74,15 @@ class Hub(_Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ca: Annotated[str, Meta(max_length=32 * 1024)] = ""
 
 
+PUBLIC = Hub()
+"""The public hub, reached without a proxy."""
+
+
 class Downloads(_Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that is downloaded in one pod, and by which hub."""
 
     models: Annotated[tuple[Download, ...], Meta(min_length=1, max_length=MAX_DOWNLOADS)]
-    hub: Hub = Hub()
+    hub: Hub = PUBLIC
 
 
 _downloads = msgspec.json.Decoder(Downloads)

@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from weighmaster.core.mounted import CONTAINER, Result
+from weighmaster.core.mounted import Result
 from weighmaster.outcomes.reports import Report
 from weighmaster.quarantine.incidents import Incident
 
@@ -22,7 +22,9 @@ def incident(report: Report) -> Incident | None:
         message = f"{about}: {verdict.message} [{verdict.reason}]; its servers do not start"
     else:
         reason = FAILED
-        message = f"{about} could not be verified: {verdict.message}; see the log of {CONTAINER}"
+        message = (
+            f"{about} could not be verified: {verdict.message}; see the log of {report.container}"
+        )
     return Incident(
         namespace=report.namespace,
         about=report.pod,

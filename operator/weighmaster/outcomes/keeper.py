@@ -114,7 +114,7 @@ class OutcomeKeeper:
         self._reports = Reports(image, self._wake.set)
         self._records = Records(self._wake.set)
         self._begun = terms.wall().replace(microsecond=0)  # kubelets write whole seconds
-        self._counted: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._counted: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         pods = Resource("verified pods", PODS, keep=self._reports.keep)
         records = Resource("modelrecords", COLLECTION, keep=self._records.keep)
         self._reflectors = (
@@ -161,7 +161,7 @@ class OutcomeKeeper:
         What was there before is not counted: whoever led then has, and a change of leaders would
         look as if everything had been verified again.
         """
-        seen = (report.pod.uid, report.at.isoformat())
+        seen = (report.pod.uid, report.container, report.at.isoformat())
         if report.at >= self._begun and seen not in self._counted:
             self._counted[seen] = None
             if len(self._counted) > MAX_COUNTED:

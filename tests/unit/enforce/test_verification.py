@@ -140,15 +140,15 @@ def test_detection_sees_the_same_models_before_and_after() -> None:
     assert detect(after) == detect(before)
 
 
-def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     if isinstance(value, dict):
-        return [found for key in value for found in _paths(value[key], (*path, key))]
+        return [found for key in value for found in paths(value[key], (*path, key))]
     if isinstance(value, list):
-        return [found for n, each in enumerate(value) for found in _paths(each, (*path, n))]
+        return [found for n, each in enumerate(value) for found in paths(each, (*path, n))]
     return [path]
 
 
-def _change(document: Json, path: tuple[Any, ...], *, remove: bool) -> Json:
+def change(document: Json, path: tuple[Any, ...], *, remove: bool) -> Json:
     changed: Any = copy.deepcopy(document)
     at = changed
     for key in path[:-1]:
@@ -170,11 +170,11 @@ def test_no_part_of_the_verifying_container_can_be_changed_or_left_out() -> None
     made = formed(pod(INIT, SERVERS), *POLICIES)
     index = made["spec"]["initContainers"].index(verifier(made))
     where = ("spec", "initContainers", index)
-    for path in _paths(verifier(made)):
+    for path in paths(verifier(made)):
         if path == ("imagePullPolicy",):  # admission plugins set it, and the image is by digest
             continue
         for remove in (True, False):
-            changed = _change(made, (*where, *path), remove=remove)
+            changed = change(made, (*where, *path), remove=remove)
             answer = ask(changed, by, Stage.VALIDATE)
             assert not answer.response.allowed, (path, remove)
     for key in ("args", "envFrom", "lifecycle", "workingDir", "restartPolicy", "volumeDevices"):
@@ -338,7 +338,7 @@ def test_pods_of_any_shape_are_survived() -> None:
             made["spec"][key] = shape
             ask(made, by)
             ask(made, by, Stage.VALIDATE)
-    for path in _paths(base["spec"]["containers"][0]):
+    for path in paths(base["spec"]["containers"][0]):
         for shape in shapes:
             made = copy.deepcopy(base)
             at: Any = made["spec"]["containers"][0]

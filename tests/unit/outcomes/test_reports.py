@@ -14,7 +14,7 @@ from weighmaster.core.installation import LOCAL
 from weighmaster.core.mounted import CONTAINER, Result, Verdict, Weighed, encode_verdict
 from weighmaster.outcomes.entries import CONFIRMED_EVERY, MAX_ENTRIES, Due, Known, due
 from weighmaster.outcomes.incidents import incident
-from weighmaster.outcomes.reports import Report, read_report
+from weighmaster.outcomes.reports import Report, read_reports
 
 Json = dict[str, Any]
 
@@ -78,8 +78,7 @@ def ended(verdict: Verdict | str, at: datetime = AT, state: str = "state", **whe
 
 
 def report(verdict: Verdict, at: datetime = AT, **where: str) -> Report:
-    found = read_report(ended(verdict, at, **where), LOCAL.image)
-    assert found is not None
+    (found,) = read_reports(ended(verdict, at, **where), LOCAL.image)
     return found
 
 
@@ -88,8 +87,7 @@ def report(verdict: Verdict, at: datetime = AT, **where: str) -> Report:
 
 @pytest.mark.parametrize("state", ["state", "lastState"])
 def test_what_our_container_said_last_is_a_report(state: str) -> None:
-    found = read_report(ended(REFUSED, state=state), LOCAL.image)
-    assert found is not None
+    (found,) = read_reports(ended(REFUSED, state=state), LOCAL.image)
     assert found.verdict == REFUSED
     assert (found.namespace, found.pod.name, found.at) == ("default", "m", AT)
     assert found.owner is not None
@@ -101,18 +99,18 @@ def test_a_container_that_is_not_ours_is_not_believed() -> None:
     for container in stored["spec"]["initContainers"]:
         if container["name"] == CONTAINER:
             container["command"] = ["sh", "-c", "cat forged > /dev/termination-log"]
-    assert read_report(stored, LOCAL.image) is None
+    assert read_reports(stored, LOCAL.image) == ()
 
 
 def test_of_two_containers_of_the_name_none_is_believed() -> None:
     stored = ended(REFUSED)
     stored["spec"]["initContainers"].append(stored["spec"]["initContainers"][-1])
-    assert read_report(stored, LOCAL.image) is None
+    assert read_reports(stored, LOCAL.image) == ()
 
 
 @pytest.mark.parametrize("text", ["", "OOMKilled", "{}", '{"result": "great"}', "x" * 5000])
 def test_what_is_no_verdict_is_no_report(text: str) -> None:
-    assert read_report(ended(text), LOCAL.image) is None
+    assert read_reports(ended(text), LOCAL.image) == ()
 
 
 def test_pods_of_any_shape_are_survived() -> None:
@@ -123,9 +121,9 @@ def test_pods_of_any_shape_are_survived() -> None:
     )
     for status in shapes:
         stored = {**ended(REFUSED), "status": status}
-        assert read_report(stored, LOCAL.image) is None
-    assert read_report({}, LOCAL.image) is None
-    assert read_report({"spec": {"initContainers": [None, "x", {}]}}, LOCAL.image) is None
+        assert read_reports(stored, LOCAL.image) == ()
+    assert read_reports({}, LOCAL.image) == ()
+    assert read_reports({"spec": {"initContainers": [None, "x", {}]}}, LOCAL.image) == ()
 
 
 # What it says of references.

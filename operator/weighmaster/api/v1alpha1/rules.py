@@ -306,6 +306,13 @@ class Verify(StrEnum):
     BEFORE_START = "BeforeStart"
 
 
+class Downloads(StrEnum):
+    """What becomes of models that servers fetch themselves."""
+
+    REFUSE = "Refuse"
+    STAGE = "Stage"
+
+
 class ContentRule(Schema, frozen=True, kw_only=True):
     """The very bytes the server will load are verified before it starts."""
 
@@ -325,10 +332,23 @@ class ContentRule(Schema, frozen=True, kw_only=True):
         Meta(
             description=(
                 "`BeforeStart`: by an init container that Weighmaster adds to the pod, and with the"
-                " volume read-only from then on. What the server fetches itself fails the rule."
+                " volume read-only from then on. What the server fetches itself is verified as"
+                " `downloads` says."
             )
         ),
     ]
+    downloads: Annotated[
+        Downloads,
+        Meta(
+            description=(
+                "`Refuse`: what the server would fetch itself fails the rule. `Stage`: it is"
+                " downloaded by an init container that Weighmaster adds to the pod, at exactly the"
+                " pinned revision, and verified meanwhile; the server is given its path, and has no"
+                " access to hubs. Only models of the Hugging Face hub, and what cannot be staged"
+                " fails the rule."
+            )
+        ),
+    ] = Downloads.REFUSE
     authorities: Annotated[
         list[Authority],
         Meta(

@@ -8,10 +8,11 @@ from functools import lru_cache
 from weighmaster.core import references
 from weighmaster.core.detect import naming
 from weighmaster.core.detect.copying import REMOTE, copies, first, flags, loose, made, spread
-from weighmaster.core.detect.environment import has_variable, is_variable
+from weighmaster.core.detect.environment import Environment, has_variable, is_variable
 from weighmaster.core.detect.invocation import Invocation
 from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.volumes import Download
+from weighmaster.core.staged import MODELS, VARIABLE, decode_downloads
 
 Maker = Callable[[Invocation, naming.Place, Path], list[Download]]
 
@@ -253,3 +254,16 @@ def modelkit(place: naming.Place, path: Path) -> Download | None:
         loose(reference, value), place.environment.get("UNPACK_PATH"),
         place.environment.path("MODELKIT_REF", path), "MODELKIT_REF",
     )  # fmt: skip
+
+
+def staging(environment: Environment, path: Path) -> list[Download]:
+    """What Weighmaster's own container is told to download, and where to."""
+    try:
+        told = decode_downloads(environment.values.get(VARIABLE, ""))
+    except ValueError:
+        return []
+    field = environment.path(VARIABLE, path)
+    return [
+        made(references.parse(each.reference), f"{MODELS}/{each.folder}", field, "staged download")
+        for each in told.models
+    ]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from weighmaster.core import references
+from weighmaster.core import references, staged
 from weighmaster.core.detect import custom, downloaders, naming, remains, scripts, unread, views
 from weighmaster.core.detect.command import QUIET
 from weighmaster.core.detect.containers import Container
@@ -171,10 +171,17 @@ class _PodReader:
             kit = downloaders.modelkit(place, (container.path, "env"))
             if kit is not None:
                 self._keep(container, kit)
+        self._collect_staged(container)
         if _INITIALIZER.search(container.image) and container.elements:
             place = naming.Place(container, container.environment, self.volumes)
             words = [container.environment.expand(word) for word in container.elements]
             for download in downloaders.pairs(words, place, container.element_path):
+                self._keep(container, download)
+
+    def _collect_staged(self, container: Container) -> None:
+        listed = container.path[0] if container.path is not None else None
+        if container.name == staged.CONTAINER and listed == (self.pod.path, "initContainers"):
+            for download in downloaders.staging(container.environment, container.path):
                 self._keep(container, download)
 
     def _keep(self, container: Container, download: Download) -> None:

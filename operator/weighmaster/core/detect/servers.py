@@ -35,7 +35,8 @@ from weighmaster.core.detect.volumes import STORED, Volumes
 from weighmaster.core.detect.yamltree import parse_text
 from weighmaster.core.values import ModelReference, Process, Role, Setting
 
-_NAMED_MODULE = re.compile(r"[\w.@:-]+=(?=.)")
+_NAMED_MODULE = re.compile(r"[\w.@:-]+=(?=.)|[\w.-]+/[\w.-]+=(?=/)")
+"""The second is an adapter that is called by a name of the hub, and lies at a path."""
 
 
 FileAt = Callable[[str], str | None]

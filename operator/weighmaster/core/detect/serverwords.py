@@ -25,7 +25,7 @@ VALUED = frozenset(
         "tool-call-parser", "reasoning-parser", "logits-processor-pattern", "api-key", "hf-token",
         "metadata", "kv-transfer-config", "tokenizer-mode", "extra-llm-api-options", "log-dir",
         "quantization-param-path", "lora-extra-vocab-size", "otlp-traces-endpoint",
-        "code-revision",
+        "code-revision", "model-name",
     }
 )  # fmt: skip
 """Options that surely take a value; after any other a word may be the model itself."""

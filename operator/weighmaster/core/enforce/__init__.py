@@ -1,6 +1,6 @@
 """Enforcement: the form that a decision asks an object to have.
 
-    pinning ──> verification ──> confinement
+    pinning ──> staging ──> verification ──> confinement
 
 Each step takes an object and gives the object as it must be. All are idempotent: what has the form
 is left as it is. So the mutating stage patches an object into its form, and the validating stage,
@@ -18,6 +18,8 @@ from weighmaster.core.enforce.pinning import pin
 from weighmaster.core.enforce.pinning.marks import AWAITING, waits_for
 from weighmaster.core.enforce.pinning.owners import is_fixed
 from weighmaster.core.enforce.sandbox import Objection, objecting, sandbox
+from weighmaster.core.enforce.staging import Objection as Unstaged
+from weighmaster.core.enforce.staging import staging
 from weighmaster.core.enforce.verification import verification
 from weighmaster.core.enforce.verification.holding import Lapse, lapses
 from weighmaster.core.enforce.verification.weighing import Weighing
@@ -50,6 +52,10 @@ class _Change(Struct, frozen=True):
     reason: Reason
     message: str
     outcome: Outcome = Outcome.FAIL
+    action: Action | None = None
+    """What it asks for whatever its policy says."""
+
+    awaits: str | None = None
 
 
 class Form(Struct, frozen=True):
@@ -68,10 +74,14 @@ class Form(Struct, frozen=True):
 def enforce(occasion: Occasion, decision: Decision, snapshot: Snapshot) -> Form:
     """The form of an object under a decision."""
     pinned = pin(occasion, decision, snapshot)
-    verified = verification(pinned.document, pinned.decision, snapshot)
-    decision = _without(pinned.decision, verified.objections, snapshot)
+    staged = staging(pinned.document, pinned.decision, snapshot, occasion.now)
+    decision = _unstaged(staged.decision, staged.objections, snapshot)
+    verified = verification(staged.document, decision, snapshot)
+    decision = _without(decision, verified.objections, snapshot)
     if decision.action is not Action.SANDBOX:
         return Form(verified.document, decision, awaits=pinned.awaits)
+    if isolated := _isolated(decision):
+        return Form(verified.document, _changed(decision, isolated, snapshot))
     made = sandbox(verified.document, decision, snapshot, verified.container)
     findings = objecting(decision, made.objections)
     return Form(made.document, _with(decision, findings), made.profile, pinned.awaits)
@@ -132,6 +142,37 @@ def _without(decision: Decision, objections: Mapping[int, str], snapshot: Snapsh
     return _changed(decision, changes, snapshot)
 
 
+def _unstaged(
+    decision: Decision, objections: Mapping[int, Unstaged], snapshot: Snapshot
+) -> Decision:
+    """The decision once it is known which findings do not hold, since nothing can be staged.
+
+    What waits for evidence of another model of the pod comes right by itself.
+    """
+    changes = {}
+    for number, why in objections.items():
+        message = f"cannot be downloaded for its server: {why.message}"
+        change = _Change(Reason.NOT_STAGEABLE, message)
+        if why.awaits is not None:
+            change = _Change(Reason.VERIFICATION_PENDING, message, Outcome.ERROR, None, why.awaits)
+        changes[number] = change
+    return _changed(decision, changes, snapshot)
+
+
+def _isolated(decision: Decision) -> Mapping[int, _Change]:
+    """What becomes of findings that hold if something is downloaded, in a pod without a network."""
+    message = (
+        "would be downloaded for its server, but may only run in a sandbox, which has no way out to"
+        " a hub; fetch it to a volume by a Job of its own, and give the server its path"
+    )
+    change = _Change(Reason.NOT_STAGEABLE, message, action=Action.DENY)
+    return {
+        number: change
+        for number, finding in enumerate(decision.findings)
+        if finding.demand is not None and finding.demand.staged
+    }
+
+
 def _changed(decision: Decision, changes: Mapping[int, _Change], snapshot: Snapshot) -> Decision:
     """The decision with some of its findings, by number, changed."""
     if not changes:
@@ -146,12 +187,14 @@ def _changed(decision: Decision, changes: Mapping[int, _Change], snapshot: Snaps
         action = Action.DENY
         if policy is not None:
             action = policy.action if failed else policy.on_unknown
+        action = change.action or action
         findings[number] = structs.replace(
             findings[number],
             outcome=change.outcome,
             reason=change.reason,
             message=change.message,
             action=action,
+            awaits=change.awaits,
             demand=None,
         )
     return decide(decision.workload, decision.uses, findings)

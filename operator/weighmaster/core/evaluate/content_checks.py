@@ -4,11 +4,13 @@ A pass of these is conditional: its demand says what has to be verified, and enf
 or makes the finding a failure that says why it cannot.
 """
 
+from msgspec import structs
+
 from weighmaster.api.v1alpha1 import rules
 from weighmaster.api.v1alpha1.authority import Authority, ExtendedKeyUsage, Identity
 from weighmaster.api.v1alpha1.roles import Role
 from weighmaster.core.detect.templates import PLACES
-from weighmaster.core.evaluate.demands import Demand
+from weighmaster.core.evaluate.demands import Demand, is_staged
 from weighmaster.core.evaluate.evidence_checks import evidence, fetchable, see
 from weighmaster.core.evaluate.records import (
     CONTENT_REPAIRED_AT,
@@ -34,8 +36,13 @@ def content_check(rule: rules.ContentRule) -> Check:
     if rule.threshold > max(1, len(rule.authorities)):
         raise PolicyError("threshold asks for more signatures than there are authorities")
 
+    stage = rule.downloads is rules.Downloads.STAGE
+
     def check(subject: Subject) -> Verdict:
-        early = _elsewhere(subject) or _by_runtime(subject) or _unplaced(subject)
+        early = _elsewhere(subject) or _by_runtime(subject)
+        if early is None and (is_staged(subject.use) or (stage and _by_server(subject))):
+            return _staged(subject)
+        early = early or _unplaced(subject)
         if early is not None:
             return early
         if refused := _refused_before(subject):
@@ -43,14 +50,25 @@ def content_check(rule: rules.ContentRule) -> Check:
         if not fetchable(subject):
             found = _signatures(rule, subject) if rule.authorities else None
             return found if isinstance(found, Verdict) else _demanding(Demand(signatures=found))
-        record = evidence(subject)
-        if isinstance(record, Verdict):
-            if record.awaits is not None and record.outcome is Outcome.ERROR:
-                return error(Reason.VERIFICATION_PENDING, record.message, record.awaits)
-            return record
-        return _by_record(record)
+        return _by_record(subject)
 
     return check
+
+
+def _staged(subject: Subject) -> Verdict:
+    """The verdict on what is downloaded before the server starts, and verified meanwhile."""
+    if subject.use.reference.scheme != "hf":
+        return fail(
+            Reason.NOT_STAGEABLE,
+            "is fetched by the server itself, and only models of the Hugging Face hub are staged;"
+            " fetch it in an init container and give the server its path",
+        )
+    verdict = _by_record(subject)
+    if verdict.demand is None:
+        return verdict
+    message = "is downloaded and verified in its pod before its server starts"
+    demand = structs.replace(verdict.demand, staged=True)
+    return structs.replace(verdict, message=message, demand=demand)
 
 
 def signed_in_place(rule: rules.SignatureRule, subject: Subject) -> Verdict | None:
@@ -110,6 +128,11 @@ def _by_runtime(subject: Subject) -> Verdict | None:
     )
 
 
+def _by_server(subject: Subject) -> bool:
+    """Whether the server fetches it itself, to a place of its own."""
+    return not subject.use.places and not subject.anonymous
+
+
 def _unplaced(subject: Subject) -> Verdict | None:
     """The verdict on weights that are not there before the server starts."""
     places, container = subject.use.places, subject.use.process.container
@@ -152,7 +175,13 @@ def _record_of(place: Place, subject: Subject) -> Record | None:
     return subject.snapshot.records.get(key)
 
 
-def _by_record(record: Record) -> Verdict:
+def _by_record(subject: Subject) -> Verdict:
+    """The verdict on a model of a hub, whose bytes are known by its evidence."""
+    record = evidence(subject)
+    if isinstance(record, Verdict):
+        if record.awaits is not None and record.outcome is Outcome.ERROR:
+            return error(Reason.VERIFICATION_PENDING, record.message, record.awaits)
+        return record
     status = record.status
     if status.loadable_digest is None:
         return error(

@@ -50,7 +50,7 @@ class Asked(Struct, frozen=True):
         return [
             option
             for option in self.form.also
-            if not any(_is_option(word, option) for word in given)
+            if not any(is_option(word, option) for word in given)
         ]
 
     def words(self, options: Sequence[str]) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def replaced(
         for place in places:
             words = words_at(document, place)
             for index, word in enumerate(words):
-                if not _is_option(word, option):
+                if not is_option(word, option):
                     continue
                 given = True
                 name, equals, _ = word.partition("=")
@@ -128,7 +128,7 @@ def _in_command(
     edits: list[Edit] = []
     missing = []
     for option in asked.form.options:
-        given = [index for index, word in enumerate(rest) if _is_option(word.text, option)]
+        given = [index for index, word in enumerate(rest) if is_option(word.text, option)]
         for index in given:
             word = rest[index]
             name, equals, _ = word.text.partition("=")
@@ -210,7 +210,7 @@ def _same_role(named: Role | None, role: Role) -> bool:
     return named is role or (named in LOADED_AS_BASE and role in LOADED_AS_BASE)
 
 
-def _is_option(word: str, option: str) -> bool:
+def is_option(word: str, option: str) -> bool:
     """Whether a word is an option, in either spelling, with or without its value."""
     name = word.partition("=")[0]
     return name[:1] == "-" and name.lstrip("-").replace("_", "-") == option.lstrip("-").replace(

@@ -81,7 +81,7 @@ def _in_container(document: Document, path: Keys, value: str, asked: Asked) -> l
     if form.suffix is not None:
         return fields.in_entry(value, path, asked)
     if any(character.isspace() for character in value.strip()) or path == ("spec", "entrypoint"):
-        if not _is_plain_to_the_shell(document, path, value):
+        if not is_plain_to_the_shell(document, path, value):
             return None
         return lines.in_script(value, path, asked)
     if asked.use.process.runtime == "download":  # whose path is that of its first word
@@ -201,7 +201,7 @@ _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 """Characters that mean the same whatever quotes are around them."""
 
 
-def _is_plain_to_the_shell(document: Document, path: Keys, script: str) -> bool:
+def is_plain_to_the_shell(document: Document, path: Keys, script: str) -> bool:
     """Whether what the kubelet puts into a script (``$(NAME)``) leaves its quotes as they are."""
     if "$(" not in script:
         return True

@@ -44,7 +44,9 @@ def verification(document: Document, decision: Decision, snapshot: Snapshot) -> 
     owner hears early what cannot be verified.
     """
     demanding = [
-        number for number, finding in enumerate(decision.findings) if finding.demand is not None
+        number
+        for number, finding in enumerate(decision.findings)
+        if finding.demand is not None and not finding.demand.staged
     ]
     if not demanding:
         return Verification(document)

@@ -47,7 +47,7 @@ def verifying_container(
         "command": list(COMMAND),
         "env": [{"name": VARIABLE, "value": encode_expectations(expectations)}],
         "resources": {"requests": resources, "limits": resources},
-        "securityContext": _security(reader),
+        "securityContext": security_of(reader),
         "terminationMessagePath": TERMINATION_LOG,
         "terminationMessagePolicy": "File",
         "volumeMounts": [
@@ -62,7 +62,7 @@ def verifying_container(
     }
 
 
-def _security(reader: Mapping[str, Json]) -> Container:
+def security_of(reader: Mapping[str, Json]) -> Container:
     """What the restricted Pod Security Standard asks for, as the reader's user if that is not root.
 
     Group 0 gives nothing but what files on the volume grant it; volumes are often root's.
@@ -98,12 +98,13 @@ def is_as_wanted(container: Mapping[str, Json], wanted: Container) -> bool:
         **container,
         "resources": wanted["resources"],
         "imagePullPolicy": wanted["imagePullPolicy"],
-        "volumeMounts": _without_token(container),
+        "volumeMounts": mounts_without_token(container),
     }
     return ours == wanted
 
 
-def _without_token(container: Mapping[str, Json]) -> list[Json]:
+def mounts_without_token(container: Mapping[str, Json]) -> list[Json]:
+    """The mounts that people have given a container."""
     return [
         mount
         for mount in items(container.get("volumeMounts"))
@@ -124,7 +125,7 @@ def read_container(
     if image is None or named.partition("@")[0] != image.partition("@")[0] or "@" not in named:
         return None
     environment = [mapping(each) for each in items(container.get("env"))]
-    mounts = [text(mapping(each).get("mountPath")) for each in _without_token(container)]
+    mounts = [text(mapping(each).get("mountPath")) for each in mounts_without_token(container)]
     plain = (
         container.get("name") == CONTAINER
         and container.get("command") == list(COMMAND)

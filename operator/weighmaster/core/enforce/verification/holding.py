@@ -21,6 +21,7 @@ from weighmaster.core.enforce.verification.signers import (
     signers_of,
 )
 from weighmaster.core.enforce.verification.weighing import Weighed, Weighing
+from weighmaster.core.evaluate import Finding
 from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.mounted import Signatures, Signer
 
@@ -47,6 +48,24 @@ def lapses(
         return {}
     if weighing is None:
         return dict.fromkeys(demanding, _BEFORE)
+    unstaged = [
+        number for number in demanding if not _is_staged(decision.findings[number], weighing)
+    ]
+    found: dict[int, Lapse] = dict.fromkeys(unstaged, _OTHER if weighing.staged else _BEFORE)
+    return {**found, **_unverified(decision, weighing, snapshot)}
+
+
+def _is_staged(finding: Finding, weighing: Weighing) -> bool:
+    """Whether a finding is not about what had to be staged, or that was staged."""
+    demand, reference = finding.demand, finding.use.reference
+    if demand is None or not demand.staged:
+        return True
+    named = f"{reference.location}@{reference.revision}"
+    return any((each.reference, each.digest) == (named, demand.digest) for each in weighing.staged)
+
+
+def _unverified(decision: Decision, weighing: Weighing, snapshot: Snapshot) -> Mapping[int, Lapse]:
+    """Findings about what lies on volumes that do not hold, by their number."""
     problems: dict[int, str] = {}
     claims = claims_of(weighing.spec, decision, snapshot, problems)
     open_claims = {claim.finding for claim in claims if not _is_met(claim, weighing)}

@@ -28,7 +28,7 @@ from weighmaster.core.installation import Installation
 from weighmaster.core.mounted import CONTAINER
 
 LABEL = "weighmaster.dev/verified-before-start"
-"""On pods that have a verifying container; the controller watches these."""
+"""On pods that have a verifying or staging container; the controller watches these."""
 
 Document = Mapping[str, Any]
 
@@ -116,7 +116,7 @@ def inject(pod: Document, plan: Plan, installation: Installation) -> Document:
     }
     if spec.get(EPHEMERAL):
         made[EPHEMERAL] = [read_only(each, layout.volumes) for each in items(spec[EPHEMERAL])]
-    return {**pod, "metadata": _labelled(mapping(pod.get("metadata"))), "spec": made}
+    return {**pod, "metadata": labelled(mapping(pod.get("metadata"))), "spec": made}
 
 
 def _with_container(listed: Sequence[Json], wanted: Container, layout: Layout) -> list[Json]:
@@ -152,5 +152,6 @@ def read_only(container: Json, volumes: frozenset[str]) -> Json:
     return container if made == mounts else {**container, "volumeMounts": made}
 
 
-def _labelled(metadata: Mapping[str, Json]) -> dict[str, Json]:
+def labelled(metadata: Mapping[str, Json]) -> dict[str, Json]:
+    """The metadata of a pod that has a container of ours."""
     return {**metadata, "labels": {**mapping(metadata.get("labels")), LABEL: "true"}}

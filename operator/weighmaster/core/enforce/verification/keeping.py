@@ -6,11 +6,13 @@ It looks at the pod and not at policies, so it also holds when these have change
 from collections.abc import Mapping
 from typing import Any
 
+from weighmaster.core import mounted, staged
 from weighmaster.core.detect.reading import Json, items, mapping, text
 from weighmaster.core.enforce.verification.injection import LABEL, read_only
 from weighmaster.core.enforce.verification.members import EPHEMERAL, INIT, Member, same_bytes
-from weighmaster.core.mounted import CONTAINER
 from weighmaster.core.request import AdmissionRequest, Document, Operation
+
+_OURS = (mounted.CONTAINER, staged.CONTAINER)
 
 
 def protect_from_debuggers(request: AdmissionRequest, document: Document | None) -> Document | None:
@@ -36,8 +38,9 @@ def weakening(request: AdmissionRequest) -> str | None:
         return None
     if _label(new) != _label(old):
         return f"the label {LABEL} of a pod stays, since Weighmaster watches such pods"
-    if _verifying(old) != _verifying(new):
-        return f"the init container {CONTAINER} of a pod stays as it is"
+    for name in _OURS:
+        if _named(old, name) != _named(new, name):
+            return f"the init container {name} of a pod stays as it is"
     before = items(mapping(old.get("spec")).get(EPHEMERAL))
     for index, container in enumerate(items(mapping(new.get("spec")).get(EPHEMERAL))):
         member = Member(mapping(container), EPHEMERAL, index)
@@ -56,15 +59,19 @@ def _volumes(pod: Document) -> frozenset[str]:
     spec = mapping(pod.get("spec"))
     named = frozenset(
         text(mapping(mount).get("name"))
-        for container in _verifying(pod)
+        for container in _own(pod)
         for mount in items(mapping(container).get("volumeMounts"))
     )
     return same_bytes(spec, named)
 
 
-def _verifying(pod: Document) -> list[Json]:
+def _own(pod: Document) -> list[Json]:
+    return [container for name in _OURS for container in _named(pod, name)]
+
+
+def _named(pod: Document, name: str) -> list[Json]:
     spec: Mapping[str, Any] = mapping(pod.get("spec"))
-    return [each for each in items(spec.get(INIT)) if mapping(each).get("name") == CONTAINER]
+    return [each for each in items(spec.get(INIT)) if mapping(each).get("name") == name]
 
 
 def _label(pod: Document) -> Json:

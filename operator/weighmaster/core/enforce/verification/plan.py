@@ -106,7 +106,7 @@ class _Claims:
         """The claims of all findings; those that have no site are objected to."""
         claims: list[Claim] = []
         for number, finding in enumerate(self._decision.findings):
-            if finding.demand is None:
+            if finding.demand is None or finding.demand.staged:
                 continue
             use = finding.use
             for place in use.places:

@@ -8,11 +8,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from weighmaster.core import staged
 from weighmaster.core.detect.reading import Json, items, mapping, text
+from weighmaster.core.enforce.staging.container import read_container as read_staging_container
 from weighmaster.core.enforce.verification.container import read_container
 from weighmaster.core.enforce.verification.members import EPHEMERAL, INIT, MAIN
 from weighmaster.core.enforce.verification.sites import Site
 from weighmaster.core.mounted import CONTAINER, MOUNTS, Expectation, Proof, Verdict, decode_verdict
+from weighmaster.core.staged import Download
 
 
 class Weighed(Struct, frozen=True):
@@ -28,10 +31,14 @@ class Weighed(Struct, frozen=True):
 
 
 class Weighing(Struct, frozen=True):
-    """What was verified in a pod. ``outline`` is its spec as far as places are told by it, JSON."""
+    """What was verified in a pod, and what was ``staged`` in it.
+
+    ``outline`` is its spec as far as places are told by it, JSON.
+    """
 
     outline: bytes
-    weighed: tuple[Weighed, ...]
+    weighed: tuple[Weighed, ...] = ()
+    staged: tuple[Download, ...] = ()
 
     @property
     def spec(self) -> Mapping[str, Json]:
@@ -61,44 +68,58 @@ class _Status(Struct, rename="camel"):
 
 
 def read_weighing(pod: Mapping[str, Any], image: str | None) -> Weighing | None:
-    """The weighing of a stored pod; None if it has no verifying container of ours. Never raises.
+    """The weighing of a stored pod; None if it has no container of ours. Never raises.
 
     ``image`` is Weighmaster's own.
     """
     spec = mapping(pod.get("spec"))
-    container = only_verifying(spec)
+    weighed, downloads = _weighed(spec, pod.get("status"), image), _staged(spec, image)
+    if not weighed and not downloads:
+        return None
+    return Weighing(
+        outline=msgspec.json.encode(_outline(spec), order="deterministic"),
+        weighed=weighed,
+        staged=downloads,
+    )
+
+
+def _weighed(spec: Mapping[str, Json], status: Any, image: str | None) -> tuple[Weighed, ...]:
+    container = only_named(spec, CONTAINER)
     expected = read_container(container, image) if container is not None else None
     if container is None or expected is None:
-        return None
+        return ()
     mounts = {
         normpath(text(mount.get("mountPath")) or "."): mount
         for mount in map(mapping, items(container.get("volumeMounts")))
     }
-    ended = last_end(pod.get("status"))
+    ended = last_end(status, CONTAINER)
     verdict = decode_verdict(ended.message) if ended is not None else None
-    return Weighing(
-        outline=msgspec.json.encode(_outline(spec), order="deterministic"),
-        weighed=tuple(
-            Weighed(_site(each, mounts), each, _proofs(each, number, verdict))
-            for number, each in enumerate(expected)
-        ),
+    return tuple(
+        Weighed(_site(each, mounts), each, _proofs(each, number, verdict))
+        for number, each in enumerate(expected)
     )
 
 
-def only_verifying(spec: Mapping[str, Json]) -> Mapping[str, Json] | None:
-    """The one init container that has the name of the verifying one; whether it is it, is open."""
-    named = [each for each in map(mapping, items(spec.get(INIT))) if each.get("name") == CONTAINER]
+def _staged(spec: Mapping[str, Json], image: str | None) -> tuple[Download, ...]:
+    container = only_named(spec, staged.CONTAINER)
+    told = read_staging_container(container, image) if container is not None else None
+    return told.models if told is not None else ()
+
+
+def only_named(spec: Mapping[str, Json], name: str) -> Mapping[str, Json] | None:
+    """The one init container of a name; whether it is ours, is open."""
+    named = [each for each in map(mapping, items(spec.get(INIT))) if each.get("name") == name]
     return named[0] if len(named) == 1 else None
 
 
-def last_end(status: Any) -> Ended | None:
-    """How the verifying container ended last, by its pod's status: it may be running again."""
+def last_end(status: Any, name: str) -> Ended | None:
+    """How an init container ended last, by its pod's status: it may be running again."""
     try:
         statuses = msgspec.convert(mapping(status), _Status).init_container_statuses
     except msgspec.ValidationError:  # no API server stores such a status
         return None
     for each in statuses:
-        if each.name == CONTAINER:
+        if each.name == name:
             return each.state.terminated or each.last_state.terminated
     return None
 
