@@ -5,7 +5,16 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+
+@dataclass
+class Stored:
+    """A large file, which stays on the disk. Its size is that of the file."""
+
+    path: Path
+    sha256: str
 
 
 @dataclass
@@ -22,12 +31,16 @@ class Repository:
     """Older commits of ``main``, newest first. Any of them resolves."""
     orphans: set[str] = field(default_factory=set)
     """Commits that resolve although they are on no branch."""
+    stored: dict[str, Stored] = field(default_factory=dict)
+    """Further files, all of them LFS."""
 
     @property
     def commit(self) -> str:
         contents = hashlib.sha1(self.name.encode())
         for name in sorted(self.files):
             contents.update(name.encode() + self.files[name])
+        for name, stored in sorted(self.stored.items()):
+            contents.update(f"{name}{stored.sha256}".encode())
         return contents.hexdigest()
 
     def resolve(self, revision: str) -> str | None:
@@ -38,6 +51,10 @@ class Repository:
         return self.commit if revision in ("main", self.commit) else None
 
     def entry(self, name: str) -> dict[str, Any]:
+        if (stored := self.stored.get(name)) is not None:
+            size = stored.path.stat().st_size
+            lfs = {"oid": stored.sha256, "size": size, "pointerSize": 134}
+            return {"type": "file", "path": name, "size": size, "oid": "0" * 40, "lfs": lfs}
         content = self.files[name]
         entry: dict[str, Any] = {
             "type": "file",

@@ -133,7 +133,7 @@ class Hub:
         return web.json_response([{"id": commit} for commit in chosen], headers=headers)
 
     def _tree(self, request: web.Request, repository: Repository) -> web.StreamResponse:
-        names = sorted(repository.files)
+        names = sorted({*repository.files, *repository.stored})
         start = int(request.query.get("cursor", "0"))
         chosen = names[start : start + self.page_size]
         entries: list[dict[str, Any]] = [repository.entry(name) for name in chosen]
@@ -147,15 +147,18 @@ class Hub:
 
     def _file(self, request: web.Request, name: str, commit: str, file: str) -> web.StreamResponse:
         repository = self.repositories.get(name)
-        if repository is None or file not in repository.files:
+        if repository is None or file not in {*repository.files, *repository.stored}:
             return _error(404, "EntryNotFound")
         on_cdn = request.path.startswith("/cdn/")
         if not on_cdn and (refusal := self._refuse(request, repository)) is not None:
             return refusal
         headers = {"X-Repo-Commit": commit}
-        if file in repository.lfs and self.cdn and not on_cdn:
+        stored = repository.stored.get(file)
+        if (stored or file in repository.lfs) and self.cdn and not on_cdn:
             target = f"{self.cdn}/cdn{request.path}?signature=secret"
             return web.Response(status=302, headers={**headers, "Location": target})
+        if stored is not None:
+            return web.FileResponse(stored.path, headers=headers)
         return ranged(request, repository.files[file], headers)
 
     def _refuse(self, request: web.Request, repository: Repository) -> web.StreamResponse | None:
