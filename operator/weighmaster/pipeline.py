@@ -22,7 +22,7 @@ from weighmaster.core.enforce import (
     require_form,
 )
 from weighmaster.core.enforce.confinement.network import SANDBOX_LABEL
-from weighmaster.core.enforce.guard import REACHING, harden_debuggers, objection
+from weighmaster.core.enforce.guard import REACHING, harden_debuggers, objection, unfounded
 from weighmaster.core.enforce.verification import LABEL as VERIFIED_LABEL
 from weighmaster.core.enforce.verification.keeping import protect_from_debuggers, weakening
 from weighmaster.core.evaluate import evaluate, too_costly
@@ -101,6 +101,8 @@ def review(request: AdmissionRequest, snapshot: Snapshot, now: datetime) -> Revi
             leniency = Leniency.PENDING
     awaited = awaits(decision, outcome=Outcome.ERROR) if pending else ()
     response = validate(decision, leniency, form.profile)
+    if response.allowed and (refusal := _unfounded(request, document, form.profile)):
+        return Review(refusal)
     return Review(response, decision, pending, awaited, document)
 
 
@@ -166,12 +168,20 @@ def _undoing(request: AdmissionRequest, snapshot: Snapshot) -> Response | None:
     return None
 
 
+def _unfounded(request: AdmissionRequest, document: Document, profile: str = "") -> Response | None:
+    """The refusal of a new pod that pretends to be in a sandbox; None for any other."""
+    problem = unfounded(request, document, profile)
+    return refuse(Reason.SANDBOX_PROTECTED, problem) if problem is not None else None
+
+
 def _reaches(request: AdmissionRequest) -> bool:
     return request.resource == "pods" and request.subresource in REACHING
 
 
 def _unmarked(request: AdmissionRequest, document: Document) -> Review:
     """The answer about an object that uses no model: nothing is written on it."""
+    if request.stage is Stage.VALIDATE and (refusal := _unfounded(request, document)):
+        return Review(refusal)
     if request.stage is Stage.VALIDATE or request.document is None:
         return Review(ALLOWED, document=document)
     patch = difference(request.document, document)

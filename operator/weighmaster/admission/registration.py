@@ -27,6 +27,13 @@ _TRAFFIC = (
 """NetworkPolicies that allow something, or are ours. Others open no sandbox (CEL)."""
 
 
+_COPIED = (
+    "request.userInfo.username != 'system:kube-scheduler'"
+    " && (has(object.metadata.labels) || has(object.metadata.annotations))"
+)
+"""Bindings that put something on their pod; what the scheduler's have is of the node (CEL)."""
+
+
 def rules() -> list[Json]:
     """The ``rules`` of both configurations: create and update, in every version."""
     return [
@@ -45,6 +52,10 @@ def guards() -> dict[str, Json]:
             "rules": [_rule("", ("pods/resize", "pods/status"), "UPDATE")],
             "objectSelector": _SANDBOXED,
             "matchConditions": [{"name": "metadata-changes", "expression": _METADATA_CHANGES}],
+        },
+        "bindings": {
+            "rules": [_rule("", ("bindings", "pods/binding"), "CREATE")],
+            "matchConditions": [{"name": "puts-something-on-the-pod", "expression": _COPIED}],
         },
         "networkpolicies": {
             "rules": [

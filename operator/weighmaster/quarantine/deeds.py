@@ -13,7 +13,7 @@ from weighmaster.quarantine.events import Events
 from weighmaster.quarantine.incidents import Incident, of_pod
 from weighmaster.quarantine.owners import ROLLED, Owners
 from weighmaster.quarantine.pods import Owner, Pod
-from weighmaster.quarantine.situation import Deed
+from weighmaster.quarantine.situation import MAX_SHUTDOWN, Deed
 from weighmaster.quarantine.wanted import Place
 from weighmaster.quarantine.way_out import age
 from weighmaster.telemetry import SandboxMetrics
@@ -66,11 +66,15 @@ class Deeds:
     async def evict(self, deed: Deed) -> None:
         """Have a pod evicted (policy/v1 Eviction), which PodDisruptionBudgets may forbid."""
         pod = deed.pod
+        options: Json = {"preconditions": {"uid": pod.uid}}
+        most = int(MAX_SHUTDOWN.total_seconds())
+        if pod.grace > most:
+            options["gracePeriodSeconds"] = most
         eviction = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": pod.name, "namespace": pod.namespace},
-            "deleteOptions": {"preconditions": {"uid": pod.uid}},
+            "deleteOptions": options,
         }
         try:
             await self._client.create(f"{_path(pod)}/eviction", eviction)

@@ -51,7 +51,7 @@ class Pace:
         recently = situation.now - WINDOW
         for case in situation.cases:
             pod = case.pod
-            if pod.quarantined_at is not None and pod.quarantined_at > recently:
+            if pod.quarantined and pod.quarantined_at and pod.quarantined_at > recently:
                 self._recent[policy_key(pod.quarantined_by)] += 1
             if pod.quarantined or (pod.leaving and case.verdict.objected):
                 self._out_of_service.add(pod.uid)

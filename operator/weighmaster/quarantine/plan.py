@@ -7,6 +7,7 @@ the policy says.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from operator import itemgetter
 
 from msgspec import Struct
@@ -16,7 +17,14 @@ from weighmaster.core.evaluate.policies import Policy, PolicyKey
 from weighmaster.core.values import Action
 from weighmaster.quarantine.pace import Obstacle, Pace
 from weighmaster.quarantine.pods import Pod
-from weighmaster.quarantine.situation import Case, Deed, Doing, Situation, policy_key
+from weighmaster.quarantine.situation import (
+    MAX_SHUTDOWN,
+    Case,
+    Deed,
+    Doing,
+    Situation,
+    policy_key,
+)
 from weighmaster.quarantine.verdicts import Objection
 
 _ASKED_BY = {Doing.QUARANTINE: Running.QUARANTINE, Doing.EVICT: Running.EVICT}
@@ -84,7 +92,7 @@ def _in_order(situation: Situation) -> list[_Asked]:
             (rank, _Asked(case, deeds))
             for rank, doing in enumerate(Doing)
             if (pod.uid, doing) not in situation.under_way
-            and (deeds := list(_deeds(doing, case, policies)))
+            and (deeds := list(_deeds(doing, case, policies, situation.now)))
         ]
         if asked and pod.uid not in out:
             turns[_owner(pod)] += 1
@@ -92,12 +100,16 @@ def _in_order(situation: Situation) -> list[_Asked]:
     return [asked for _, asked in sorted(found, key=itemgetter(0))]
 
 
-def _deeds(doing: Doing, case: Case, policies: Mapping[PolicyKey, Policy]) -> Iterator[Deed]:
+def _deeds(
+    doing: Doing, case: Case, policies: Mapping[PolicyKey, Policy], now: datetime
+) -> Iterator[Deed]:
     enforced = [each for each in case.verdict.objections if each.enforced]
     profiles = {policies[each.policy].sandbox_profile for each in enforced}
     for objection in enforced:
         policy = policies[objection.policy]
-        if policy.running is _ASKED_BY[doing] and _is_open(doing, case.pod, objection, profiles):
+        if policy.running is not _ASKED_BY[doing]:
+            continue
+        if _is_open(doing, case.pod, objection, profiles) and not _is_going(doing, case.pod, now):
             yield Deed(
                 doing,
                 case.pod,
@@ -119,7 +131,21 @@ def _is_open(
     if doing is Doing.QUARANTINE:
         return pod.profile not in profiles
     admitted_confined = bool(pod.profile) and not pod.quarantined
-    return not pod.leaving and not (admitted_confined and objection.action is Action.SANDBOX)
+    return not (admitted_confined and objection.action is Action.SANDBOX)
+
+
+def _is_going(doing: Doing, pod: Pod, now: datetime) -> bool:
+    """Whether a pod need not be evicted, being deleted already.
+
+    One that has given itself ages to shut down runs on for ages, and is evicted all the same.
+    """
+    if doing is not Doing.EVICT or not pod.leaving:
+        return False
+    return pod.ends is None or pod.ends <= now + MAX_SHUTDOWN + _SLACK
+
+
+_SLACK = timedelta(minutes=1)
+"""Clocks differ."""
 
 
 def _owner(pod: Pod) -> str:

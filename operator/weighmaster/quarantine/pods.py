@@ -55,7 +55,8 @@ class Pod(Struct, frozen=True, kw_only=True):
     ``profile`` is the value of its sandbox label, empty if it has none, or one that cannot be the
     name of a profile, so that no NetworkPolicy goes by it; ``quarantined`` says that
     it was given to it while it ran. ``deadline`` is its ``activeDeadlineSeconds``, counted from
-    ``started``. ``digest`` tells its spec from others.
+    ``started``. ``grace`` are the seconds that it may take to shut down, and ``ends`` is when they
+    are over once it is ``leaving``. ``digest`` tells its spec from others.
     """
 
     namespace: str
@@ -71,6 +72,8 @@ class Pod(Struct, frozen=True, kw_only=True):
     started: datetime | None = None
     deadline: int | None = None
     leaving: bool = False
+    grace: int = 30
+    ends: datetime | None = None
     host_network: bool = False
 
     @property
@@ -98,6 +101,7 @@ class _Metadata(Struct, rename="camel"):
 
 class _Spec(Struct, rename="camel"):
     active_deadline_seconds: int | None = None
+    termination_grace_period_seconds: int | None = None
     host_network: bool = False
 
 
@@ -175,6 +179,8 @@ class Pods:
             started=_aware(typed.status.start_time),
             deadline=typed.spec.active_deadline_seconds,
             leaving=typed.metadata.deletion_timestamp is not None,
+            grace=typed.spec.termination_grace_period_seconds or 0,
+            ends=_time(typed.metadata.deletion_timestamp or ""),
             host_network=typed.spec.host_network,
         )
 

@@ -1,7 +1,7 @@
 """The situation: how things stand with running pods, as values that a plan is made from."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from msgspec import Struct
@@ -11,6 +11,9 @@ from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.quarantine.pods import Pod
 from weighmaster.quarantine.verdicts import Verdict
 from weighmaster.quarantine.wanted import Place
+
+MAX_SHUTDOWN = timedelta(minutes=10)
+"""What a pod that is evicted gets to shut down at most, however long it has given itself."""
 
 
 class Doing(StrEnum):

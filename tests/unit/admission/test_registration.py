@@ -4,7 +4,7 @@ import pytest
 
 from weighmaster.admission.registration import configurations, guards
 
-GUARDS = ("reach", "sandboxes", "networkpolicies")
+GUARDS = ("reach", "sandboxes", "bindings", "networkpolicies")
 CLIENT = {"url": "https://127.0.0.1:9443/", "caBundle": "x"}
 
 

@@ -43,6 +43,7 @@ class MemoryCluster(ApiClient):
         """By verb and a part of the path: what the next such requests raise."""
         self.budgets: set[str] = set()
         """Names of pods that a PodDisruptionBudget keeps from being evicted."""
+        self.evictions: list[Json] = []
         self.cut_off = False
         """Whether watches break and none can be opened."""
         self.silent: set[str] = set()
@@ -189,6 +190,7 @@ class MemoryCluster(ApiClient):
     def _evict(self, path: str, body: Mapping[str, Any]) -> Json:
         collection, key = _split(path)
         stored = self._find(collection, key)
+        self.evictions.append(dict(body))
         if body["deleteOptions"]["preconditions"]["uid"] != stored["metadata"]["uid"]:
             raise ClusterError("another uid", status=409)
         if key[1] in self.budgets:

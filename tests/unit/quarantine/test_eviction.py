@@ -41,3 +41,22 @@ async def test_eviction_comes_in_slowly_and_waits_for_disruption_budgets(
     for _ in range(8):
         await pass_by(time, 20)
     assert cluster.all("Pod") == []
+
+
+async def test_evicted_pod_gets_no_more_time_to_shut_down_than_others(
+    cluster: MemoryCluster, start: Start, time: Time
+) -> None:
+    for name, grace in (("usual", 30), ("slow", 86_400)):
+        made = replica(name)
+        made["spec"]["terminationGracePeriodSeconds"] = grace
+        cluster.put(made)
+    pace = {"maxPerMinute": 60, "maxPercent": 100}
+    cluster.put(quarantining(enforcement={"running": "Evict", "pace": pace}))
+    start()
+    for _ in range(3):
+        await pass_by(time, 4)
+    options = {each["metadata"]["name"]: each["deleteOptions"] for each in cluster.evictions}
+    assert options == {
+        "usual": {"preconditions": {"uid": "uid-default-usual"}},
+        "slow": {"preconditions": {"uid": "uid-default-slow"}, "gracePeriodSeconds": 600},
+    }

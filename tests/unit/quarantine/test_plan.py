@@ -17,7 +17,7 @@ from weighmaster.core.evaluate.snapshot import Snapshot
 from weighmaster.core.values import Action
 from weighmaster.quarantine.plan import Plan, plan
 from weighmaster.quarantine.pods import Pod, Pods
-from weighmaster.quarantine.situation import Case, Doing, Situation
+from weighmaster.quarantine.situation import MAX_SHUTDOWN, Case, Doing, Situation
 from weighmaster.quarantine.verdicts import UNDECIDABLE, judge
 
 Json = dict[str, Any]
@@ -257,6 +257,22 @@ def test_pod_that_is_on_its_way_out_is_not_evicted_again_and_counts() -> None:
         each["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
     made = planned([paced(percent=50, running="Evict")], pods, evictions={STRICT: 9})
     assert made.deeds == ()
+
+
+def test_pod_that_has_given_itself_a_year_to_shut_down_is_evicted_all_the_same() -> None:
+    pods = replicas(2)
+    pods[0]["metadata"]["deletionTimestamp"] = "2027-11-24T12:00:00Z"
+    pods[1]["metadata"]["deletionTimestamp"] = (NOW + MAX_SHUTDOWN).isoformat()
+    made = planned([paced(percent=100, running="Evict")], pods, evictions={STRICT: 9})
+    assert names(made, Doing.EVICT) == ["web-00"]
+
+
+def test_marks_on_a_pod_that_is_not_confined_count_against_no_pace() -> None:
+    forged = [quarantined(pod(f"forged-{n}"), seconds_ago=-3600) for n in range(9)]
+    for each in forged:
+        del each["metadata"]["labels"][LABEL]
+    made = planned([paced(per_minute=5)], [*forged, *replicas(3)])
+    assert len(made.deeds) == 5
 
 
 def test_pod_that_was_admitted_confined_is_evicted_by_deny_and_not_by_sandbox() -> None:

@@ -16,6 +16,7 @@ from weighmaster.core.enforce.confinement import Confined, confine
 from weighmaster.core.enforce.confinement.isolation import EXCLUSION, opens
 from weighmaster.core.enforce.confinement.marks import MARKS
 from weighmaster.core.enforce.confinement.network import NAME_PREFIX, SANDBOX_LABEL
+from weighmaster.core.enforce.confinement.pods import NETWORKS
 from weighmaster.core.evaluate.facilities import Cluster, Facilities
 from weighmaster.core.evaluate.selectors import Labels
 from weighmaster.core.patch import Operation as Change
@@ -48,7 +49,27 @@ def objection(request: AdmissionRequest, facilities: Facilities) -> str | None:
         return _to_network_policy(request, document, facilities)
     if request.operation is Operation.UPDATE and _is_pod(document):
         return _to_pod_update(request, document, facilities)
+    if kind == "Binding" and document.get("apiVersion") == "v1":
+        return _to_binding(request, document, facilities)
     return _to_selector(request, document)
+
+
+def unfounded(request: AdmissionRequest, document: Document, profile: str) -> str | None:
+    """Why a new pod may not be as it is: it says that it is confined, and is not.
+
+    ``profile`` is the sandbox that its decision asks for, empty if for none. Who bears the label is
+    watched less closely, and with the marks of a quarantine it counts against the pace of policies.
+    """
+    if request.operation is not Operation.CREATE or request.subresource or not _is_pod(document):
+        return None
+    claimed = _labels(document).get(SANDBOX_LABEL)
+    if claimed is None or claimed == profile:
+        return None
+    return (
+        f"the label {SANDBOX_LABEL} is set by Weighmaster alone, on pods that it confines, and no"
+        " policy asks for this one to be confined; remove it, from the template of what makes the"
+        " pod if need be"
+    )
 
 
 def harden_debuggers(request: AdmissionRequest, facilities: Facilities) -> Document | None:
@@ -161,6 +182,22 @@ def _to_labels(namespace: str, before: Labels, after: Labels, facilities: Facili
                 f' "{profile}" of the pod'
             )
     return None
+
+
+def _to_binding(
+    request: AdmissionRequest, document: Document, facilities: Facilities
+) -> str | None:
+    """Labels and annotations of a Binding are put on its pod (registry/core/pod, assignPod)."""
+    metadata = mapping(document.get("metadata"))
+    name = request.name or text(metadata.get("name"))
+    before = (facilities.cluster or Cluster()).sandboxed.get(request.namespace, {}).get(name)
+    if before is None:
+        return None
+    for key in sorted({*NETWORKS, *MARKS} & {*mapping(metadata.get("annotations"))}):
+        return f"the binding would put the annotation {key} on a pod in a sandbox"
+    # What the pod has already stays as it is.
+    after = {**mapping(metadata.get("labels")), **before}
+    return _to_labels(request.namespace, before, after, facilities)
 
 
 def _to_network_policy(

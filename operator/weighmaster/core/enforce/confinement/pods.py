@@ -10,7 +10,7 @@ from weighmaster.core.enforce.confinement.network import SANDBOX_LABEL
 
 _HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 _APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
-_NETWORKS = frozenset(
+NETWORKS = frozenset(
     {
         "k8s.v1.cni.cncf.io/networks",
         "v1.multus-cni.io/default-network",
@@ -64,7 +64,7 @@ def _mark(draft: Draft, profile: str) -> None:
     for key in list(annotations):
         if key in MARKS or (key.startswith(_APPARMOR) and annotations[key] == "unconfined"):
             del annotations[key]
-        elif key in _NETWORKS:
+        elif key in NETWORKS:
             draft.refuse(
                 f"metadata.annotations['{key}']", "gives the pod a network outside NetworkPolicies"
             )
