@@ -134,7 +134,10 @@ def instead(runtime: str, role: Role, reason: str) -> str:
     if reason in _INSTEAD:
         return _INSTEAD[reason]
     if role is Role.ADAPTER and runtime in FORMS:
-        return f"{_STAGE}: adapters have no revision there"
+        return (
+            f"{_STAGE}, or have it staged (content rules, downloads: Stage) and name it"
+            " org/name@<commit>: adapters have no revision there"
+        )
     if runtime in FORMS:
         return "write the revision into the manifest yourself, in a plain command line"
     return _INSTEAD.get(runtime, _STAGE)

@@ -69,12 +69,25 @@ def make_plan(
     if len(models) > MAX_DOWNLOADS or too_long:
         raise NotStageable("the pod has more models than one container can be told; split it up")
     known = [size for size in sizes.values() if size is not None]
+    loaders = frozenset(use.process.container or "" for use in (*staged, *fetched))
+    _require_no_other_way(decision.uses, loaders)
     stage = Stage(
         downloads=downloads,
-        loaders=frozenset(use.process.container or "" for use in (*staged, *fetched)),
+        loaders=loaders,
         size=sum(known) if len(known) == len(sizes) else None,
     )
     return Restated(_restated(spec, where, fetched), stage)
+
+
+def _require_no_other_way(uses: Sequence[ModelUse], loaders: frozenset[str]) -> None:
+    """Raise NotStageable where a server's own script asks the hub, which it cannot any more."""
+    for use in uses:
+        fetches = use.process.runtime == "download" and use.reference.scheme == "hf"
+        if fetches and use.process.container in loaders:
+            raise NotStageable(
+                f"its container fetches {use.reference.canonical} by itself as well ({use.path}),"
+                " and would be offline; leave that out"
+            )
 
 
 def is_fetched_by_server(use: ModelUse) -> bool:

@@ -27,6 +27,11 @@ _MEDDLING = re.compile(r"OFFLINE|(?:\A|[\s;&|/])(?:env\s+-|sudo\s|su\s)")
 """What command lines say that change the variables by which hub access is switched off."""
 
 
+_KUBELET = r"(?<!\$)\$\({}\)"
+_SHELL = r"\$(?:\({0}\)|\{{{0}\}}|{0}(?!\w))"
+"""How variables are spelt in words, and in scripts, in which a shell expands them as well."""
+
+
 class NotStageable(Exception):  # noqa: N818 - caught by the package that plans staging
     """A pod whose servers cannot be told to load from folders; the text says why, for a person.
 
@@ -125,9 +130,9 @@ class _Line:
         if is_plain_to_the_shell(self._container, named.place, script):
             made = in_script(
                 script,
-                named.repository,
+                self._spelt(named, _SHELL),
                 named.form,
-                lambda word: self._replaced(word, named),
+                lambda word: self._replaced(word, named, _SHELL),
                 lambda words: self._name(named, words) if keeps else [],
             )
         if made is None:
@@ -152,13 +157,20 @@ class _Line:
             )
         return [f"{option}={named.repository}"]
 
-    def _replaced(self, value: str, named: Named) -> str:
-        """A text with the path in place of the model's name, or of the variable that is it."""
-        for variable in map(mapping, items(self._container.get("env"))):
-            whole = f"$({text(variable.get('name'))})"
-            if whole in value and text(variable.get("value")) == named.repository:
-                value = value.replace(whole, named.repository)
-        return _replaced(value, named)
+    def _replaced(self, value: str, named: Named, variable: str = _KUBELET) -> str:
+        """A text with the path in place of the model's name, or of a variable that is it."""
+        spelt = self._spelt(named, variable)
+        return _replaced(spelt.sub(lambda _: named.repository, value), named)
+
+    def _spelt(self, named: Named, variable: str) -> re.Pattern[str]:
+        """The model's name, or a variable that is it, in the spellings of who expands it."""
+        names = [
+            text(each.get("name"))
+            for each in map(mapping, items(self._container.get("env")))
+            if text(each.get("value")) == named.repository
+        ]
+        spellings = [variable.format(re.escape(name)) for name in names if name.isidentifier()]
+        return re.compile("|".join([re.escape(named.repository), *spellings]))
 
     def made(self) -> dict[str, list[str]]:
         """The fields of the container."""

@@ -4,6 +4,7 @@ Only words of simple commands are changed, and only where each stands for certai
 (``pinning.scripts``); what is put there is made of characters that mean the same in any quotes.
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 from weighmaster.core.detect.runtimes import is_server
@@ -14,20 +15,21 @@ from weighmaster.core.enforce.staging.forms import Form
 
 def in_script(
     script: str,
-    repository: str,
+    name: re.Pattern[str],
     form: Form,
     replaced: Callable[[str], str],
     further: Callable[[Sequence[str]], Sequence[str]],
 ) -> str | None:
-    """The script with the word replaced that names a repository; None where that is not plain.
+    """The script with the word replaced that names a model; None where that is not plain.
 
-    ``further`` gives the words that come after it, by the words of its command.
+    ``name`` matches the name, or a variable that is it. ``further`` gives the words that come
+    after it, by the words of its command.
     """
     named = [
         (words, index)
         for words in commands(script)
         for index, word in enumerate(words)
-        if repository in word.text
+        if name.search(word.text)
     ]
     if len(named) != 1:
         return None
