@@ -8,6 +8,7 @@ from msgspec import Struct
 from weighmaster.core.enforce.confinement.quantities import parse_quantity
 from weighmaster.core.installation import Installation
 from weighmaster.errors import SettingsError
+from weighmaster.staging.hub import hub_settings
 
 _BY_DIGEST = re.compile(r"[^@\s]@sha256:[0-9a-f]{64}\Z")
 
@@ -51,15 +52,23 @@ class WebhookSettings(Struct, frozen=True, kw_only=True):
             )
         if self.installation.image is not None and not _BY_DIGEST.search(self.installation.image):
             raise SettingsError("image: must be given by digest, such as name@sha256:<64 hex>")
-        for name in ("verifier_cpu", "verifier_memory"):
-            quantity = parse_quantity(getattr(self.installation, name))
-            if quantity is None or quantity <= 0:
-                raise SettingsError(
-                    f"{name.replace('_', '-')}: must be a quantity, such as 500m or 256Mi"
-                )
+        self._check_containers()
         # Not "< 90", which is false for nan: that would serve policies of any age, and before any.
         if not 90 <= self.max_staleness <= MAX_STALENESS:
             raise SettingsError(
                 f"max-staleness: must be between 90 and {MAX_STALENESS:.0f} seconds; a quiet watch"
                 " is only heard of every 60"
             )
+
+    def _check_containers(self) -> None:
+        """Refuse what no container of ours in a pod could run with."""
+        for name in ("verifier_cpu", "verifier_memory", "staging_cpu", "staging_memory"):
+            quantity = parse_quantity(getattr(self.installation, name))
+            if quantity is None or quantity <= 0:
+                raise SettingsError(
+                    f"{name.replace('_', '-')}: must be a quantity, such as 500m or 256Mi"
+                )
+        try:
+            hub_settings(self.installation.hub)
+        except SettingsError as error:
+            raise SettingsError(f"staging-{error}") from None

@@ -161,6 +161,7 @@ def test_every_option_of_both_roles_is_set_by_the_chart_or_has_a_reason_not_to_b
         for role, command in COMMANDS.items()
         for parameter in command.get_params(command.make_context(role, [], resilient_parsing=True))
         for option in parameter.opts
+        if option.startswith("--")  # click keeps -h once the command was called by its group
     }
     omitted = options - given
     assert {option for _, option in omitted} == WITHOUT_A_VALUE.keys()

@@ -10,7 +10,8 @@ from tests.hub.repositories import safetensors
 from tests.signing.cosign import Cosign
 from weighmaster.core import references
 from weighmaster.core.evidence import Evidence
-from weighmaster.gather import Gatherer, GatherSettings
+from weighmaster.gather.service import Gatherer
+from weighmaster.gather.settings import GatherSettings
 
 
 class Bench:

@@ -11,6 +11,7 @@ from msgspec import Meta, field
 from weighmaster.certificates.plan import Timing
 from weighmaster.chart.workloads import (
     Amounts,
+    ExtraAuthorities,
     Host,
     HttpUrl,
     Image,
@@ -20,6 +21,7 @@ from weighmaster.chart.workloads import (
     PodFields,
     Port,
     Resources,
+    Staging,
     Values,
     Verifier,
     Webhook,
@@ -124,13 +126,6 @@ class Proxy(Values, frozen=True):
         HttpUrl,
         described("URL of the proxy for everything but internal hosts; empty for none."),
     ] = ""
-
-
-class ExtraAuthorities(Values, frozen=True):
-    """Certificates to trust besides the system's, for hubs, registries and the proxy."""
-
-    config_map: Annotated[Name, described("ConfigMap that holds them; empty for none.")] = ""
-    key: Annotated[str, described("Its entry, PEM.", min_length=1)] = "ca.crt"
 
 
 class CertificateSource(StrEnum):
@@ -326,6 +321,9 @@ class ChartValues(Values, frozen=True):
     verifier: Annotated[
         Verifier, described("The containers that verify weights before servers start.")
     ] = Verifier()
+    staging: Annotated[
+        Staging, described("The containers that download models before servers start.")
+    ] = Staging()
     proxy: Annotated[Proxy, described("The proxy for hubs and registries.")] = Proxy()
     extra_authorities: Annotated[
         ExtraAuthorities, described("Certificates to trust besides the system's.")

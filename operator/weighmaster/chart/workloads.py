@@ -117,6 +117,47 @@ class Verifier(Values, frozen=True):
     ] = _WEBHOOK.installation.verifier_memory
 
 
+class ExtraAuthorities(Values, frozen=True):
+    """Certificates to trust besides the system's, for hubs, registries and the proxy."""
+
+    config_map: Annotated[Name, described("ConfigMap that holds them; empty for none.")] = ""
+    key: Annotated[str, described("Its entry, PEM.", min_length=1)] = "ca.crt"
+
+
+class Staging(Values, frozen=True):
+    """The containers that download models in pods before their servers start.
+
+    They reach the hub as the controller does (`controller.gathering`, `proxy`, `extraCAs`), but for
+    what is said here.
+    """
+
+    cpu: Annotated[Amount, described("CPU of each, request and limit.")] = (
+        _WEBHOOK.installation.staging_cpu
+    )
+    memory: Annotated[
+        Amount,
+        described("Memory of each, request and limit; the same for models of any size."),
+    ] = _WEBHOOK.installation.staging_memory
+    endpoint: Annotated[
+        HttpUrl,
+        described("The mirror of Hugging Face for pods; empty for the one of the controller."),
+    ] = ""
+    proxy: Annotated[
+        HttpUrl, described("URL of the proxy for pods; empty for the one of the controller.")
+    ] = ""
+    no_proxy: Annotated[
+        list[Host],
+        described("Public hosts that pods reach without it. Internal ones never need it."),
+    ] = field(default_factory=list)
+    extra_authorities: Annotated[
+        ExtraAuthorities,
+        described(
+            "Certificates for pods, at most 32 KiB; a configMap that is empty is for those of the"
+            " controller."
+        ),
+    ] = field(default=ExtraAuthorities(), name="extraCAs")
+
+
 class DisruptionBudget(Values, frozen=True):
     """A PodDisruptionBudget: drained nodes wait for a replacement."""
 

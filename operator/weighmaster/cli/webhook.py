@@ -9,6 +9,7 @@ import uvloop
 
 from weighmaster.admission.role import run_webhook
 from weighmaster.cli.process import process_options
+from weighmaster.cli.staging import staging_hub, staging_options
 from weighmaster.core.installation import Installation
 from weighmaster.errors import SettingsError
 from weighmaster.settings import WebhookSettings
@@ -16,6 +17,14 @@ from weighmaster.telemetry import configure_logging
 
 _DEFAULTS = WebhookSettings(certificate=Path(), key=Path())
 _INSTALLATION = Installation()
+_STAGING = (
+    "staging_endpoints",
+    "staging_internal_hosts",
+    "staging_plain_http_hosts",
+    "staging_proxy",
+    "staging_no_proxy",
+    "staging_ca_file",
+)
 _File = click.Path(path_type=Path)
 
 
@@ -70,6 +79,7 @@ _File = click.Path(path_type=Path)
     show_default=True,
     help="Their memory: request and limit. They need the same for weights of any size.",
 )
+@staging_options
 @click.option("--standalone", is_flag=True, help="Run without a cluster, by --policies.")
 @click.option("--policies", type=_File, help="Policy files or a folder of them (--standalone).")
 @process_options
@@ -94,6 +104,9 @@ def webhook(
         image=options.pop("image"),
         verifier_cpu=options.pop("verifier_cpu"),
         verifier_memory=options.pop("verifier_memory"),
+        staging_cpu=options.pop("staging_cpu"),
+        staging_memory=options.pop("staging_memory"),
+        hub=staging_hub(**{name: options.pop(name) for name in _STAGING}),
     )
     settings = WebhookSettings(
         certificate=tls_cert,

@@ -19,8 +19,8 @@ class Installation(Struct, frozen=True, kw_only=True):
     image: str | None = None
     verifier_cpu: str = "1"
     verifier_memory: str = "256Mi"
-    stage_cpu: str = "1"
-    stage_memory: str = "256Mi"
+    staging_cpu: str = "1"
+    staging_memory: str = "256Mi"
     hub: Hub = PUBLIC
 
 

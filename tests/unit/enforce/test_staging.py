@@ -186,7 +186,7 @@ def test_without_an_image_of_ours_nothing_is_admitted_and_the_setting_is_named()
 def test_how_the_hub_is_reached_is_the_installations_affair() -> None:
     hub = Hub(endpoints={"hf": "https://hub.internal"}, internal_hosts=("hub.internal",))
     by = snapshot(*POLICIES, *RECORDS)
-    installation = structs.replace(LOCAL, hub=hub, stage_cpu="4", stage_memory="1Gi")
+    installation = structs.replace(LOCAL, hub=hub, staging_cpu="4", staging_memory="1Gi")
     by.facilities = structs.replace(by.facilities, installation=installation)
     made = ask(pod(SERVERS), by).document
     assert made is not None

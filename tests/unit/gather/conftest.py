@@ -7,11 +7,11 @@ import pytest
 
 from tests.hub.fake_registry import FakeRegistry
 from tests.hub.server import Hub
-from weighmaster.gather import Gatherer, GatherSettings
 from weighmaster.gather.addresses import Lookup
 from weighmaster.gather.client import HttpClient
 from weighmaster.gather.pace import Clock
-from weighmaster.gather.settings import Timeouts
+from weighmaster.gather.service import Gatherer
+from weighmaster.gather.settings import GatherSettings, Timeouts
 
 NAMES = {"hub.test", "cdn.test", "evil.test", "registry.test", "auth.test"}
 """Names that lead to loopback in these tests, as if their owners were public hosts."""

@@ -10,9 +10,8 @@ from weighmaster.core.evidence import (
     Evidence,
     Unavailable,
 )
-from weighmaster.gather import GatherSettings
 from weighmaster.gather.credentials import NONE, Credential, Credentials
-from weighmaster.gather.settings import Timeouts
+from weighmaster.gather.settings import GatherSettings, Timeouts
 
 FILES = {
     "README.md": CARD.replace(b"license: apache-2.0\n", b""),

@@ -16,10 +16,10 @@ from weighmaster.core.evidence import (
     UnavailableReason,
 )
 from weighmaster.errors import GatherError
-from weighmaster.gather import GatherSettings
 from weighmaster.gather.client import HttpClient
 from weighmaster.gather.credentials import NONE, Credential, Credentials
 from weighmaster.gather.registry import Place, Registry
+from weighmaster.gather.settings import GatherSettings
 
 BEARER = 'Bearer realm="{url}/token",service="registry",scope="repository:evil/other:pull,push"'
 

@@ -11,8 +11,9 @@ from tests.unit.gather.conftest import FakeTime, Start, settings_for
 from weighmaster.core import references
 from weighmaster.core.evidence import Evidence, Unavailable, UnavailableReason
 from weighmaster.core.values import ModelReference
-from weighmaster.gather import Gatherer, service
+from weighmaster.gather import service
 from weighmaster.gather.credentials import token
+from weighmaster.gather.service import Gatherer
 from weighmaster.gather.settings import Caps, Holding, Timeouts
 
 MOVING = references.parse("hf://acme/model")

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.unit.records.cluster import FakeCluster, FakeGatherer, FakeMaterial, Time
 from weighmaster.cluster import reflector
-from weighmaster.gather import GatherSettings
+from weighmaster.gather.settings import GatherSettings
 from weighmaster.records import keeper as keeper_module
 from weighmaster.records.keeper import RecordKeeper
 from weighmaster.records.supplied import Supplies

@@ -14,7 +14,8 @@ from tests.hub.repositories import model
 from tests.hub.server import Hub
 from tests.unit.records.cluster import NOW, FakeMaterial, record
 from weighmaster.api.v1alpha1.record import EvidenceState, ModelRecordStatus
-from weighmaster.gather import Gatherer, GatherSettings
+from weighmaster.gather.service import Gatherer
+from weighmaster.gather.settings import GatherSettings
 from weighmaster.records.due import Sought
 from weighmaster.records.held import hold
 from weighmaster.records.making import Due, StatusMaker

@@ -1,5 +1,5 @@
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ from weighmaster.core import staged
 from weighmaster.core.mounted import Result, Verdict
 from weighmaster.core.staged import Download, Downloads
 from weighmaster.core.verify.loadable import fingerprints, is_loadable, loadable_digest
+from weighmaster.core.verify.reasons import VerificationReason
 from weighmaster.staging.run import Work, stage_models
 from weighmaster.staging.volume import HIDDEN
 
 FOLDER = "0/acme/model"
 WEIGHTS = "model-00001-of-00002.safetensors"
+OTHER = "model-00002-of-00002.safetensors"
 
 
 def digests(repository: Repository) -> dict[str, str]:
@@ -103,6 +105,19 @@ class Staged:
         return {name: each for name, each in self.repository.files.items() if is_loadable(name)}
 
 
+def assert_refused(verdict: Verdict, reason: VerificationReason, *files: str) -> None:
+    assert (verdict.result, verdict.reason) == (Result.REFUSED, reason.value), verdict
+    assert verdict.files == files
+
+
+def weights(size: int) -> bytes:
+    return hashlib.shake_128(str(size).encode()).digest(size)
+
+
+def downloads_of(hub: Hub, name: str) -> list[Any]:
+    return [seen for seen in hub.requests("/resolve/") if seen.path.endswith(name)]
+
+
 @pytest.fixture
 async def hub() -> AsyncIterator[Hub]:
     async with Hub() as hub:
@@ -120,6 +135,3 @@ def staging(tmp_path: Path, hub: Hub) -> Staged:
     volume = tmp_path / "models"
     volume.mkdir()
     return Staged(volume, hub, hub.add(model()), FakeTime())
-
-
-Change = Callable[[Staged], None]

@@ -1,39 +1,18 @@
-"""Downloading models: what is served in the end, and what is refused before and while it comes."""
+"""Downloading models: what is asked for, and what is served in the end."""
 
-import errno
-import hashlib
-import os
+import ssl
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiohttp import web
+from msgspec import structs
 
+from tests.certificates import write_certificate
 from tests.hub.repositories import model
 from tests.hub.server import Hub
-from tests.unit.staging.conftest import FOLDER, WEIGHTS, Staged, download, hub_of
-from weighmaster.core.mounted import Result, Verdict
-from weighmaster.core.verify.reasons import VerificationReason
-from weighmaster.errors import GatherError, VerificationError
-from weighmaster.staging import volume
-from weighmaster.staging.model import gravest
+from tests.unit.staging.conftest import Staged, download, downloads_of, hub_of, weights
+from weighmaster.core import staged
+from weighmaster.core.mounted import Result
 from weighmaster.staging.volume import HIDDEN
-
-PRECIOUS = Path("/etc/passwd")
-OTHER = "model-00002-of-00002.safetensors"
-
-
-def assert_refused(verdict: Verdict, reason: VerificationReason, *files: str) -> None:
-    assert (verdict.result, verdict.reason) == (Result.REFUSED, reason.value), verdict
-    assert verdict.files == files
-
-
-def weights(size: int) -> bytes:
-    return hashlib.shake_128(str(size).encode()).digest(size)
-
-
-def downloads_of(hub: Hub, name: str) -> list[Any]:
-    return [seen for seen in hub.requests("/resolve/") if seen.path.endswith(name)]
 
 
 async def test_a_model_is_served_whole_and_under_its_name(staging: Staged) -> None:
@@ -140,299 +119,35 @@ async def test_a_commit_that_is_not_there_fails(staging: Staged) -> None:
     assert (verdict.result, verdict.reason) == (Result.FAILED, "NotFound")
 
 
-# Before any byte of a file is fetched ------------------------------------------------------------
-
-
-async def test_another_file_in_the_listing_is_refused_before_any_is_fetched(
-    staging: Staged,
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_mirror_by_a_company_certificate_is_trusted_if_pods_are_handed_it(
+    staging: Staged, tmp_path: Path, trusted: bool
 ) -> None:
-    staging.decide()
-    staging.repository.revisions["then"] = staging.repository.commit
-    staging.repository.files[WEIGHTS] = weights(100)
-    verdict = await staging.refused()
-    assert_refused(verdict, VerificationReason.MISMATCH, WEIGHTS)
-    assert WEIGHTS in verdict.message
-    assert not staging.hub.requests("/resolve/")
-
-
-async def test_another_small_file_is_refused_before_any_weights_are_fetched(
-    staging: Staged,
-) -> None:
-    staging.decide()
-    staging.repository.revisions["then"] = staging.repository.commit
-    staging.repository.files["config.json"] = b'{"auto_map": {"AutoModel": "evil.Model"}}'
-    verdict = await staging.refused()
-    assert_refused(verdict, VerificationReason.MISMATCH, "config.json")
-    assert not downloads_of(staging.hub, ".safetensors")
-
-
-@pytest.mark.parametrize("name", ["evil.py", "model-00003-of-00002.safetensors"])
-async def test_a_file_too_many_is_refused(staging: Staged, name: str) -> None:
-    staging.decide()
-    staging.repository.revisions["then"] = staging.repository.commit
-    staging.repository.files[name] = b"import os"
-    if name.endswith(".safetensors"):
-        staging.repository.lfs.add(name)
-    assert_refused(await staging.refused(), VerificationReason.MISMATCH, name)
-    assert not downloads_of(staging.hub, WEIGHTS)
-
-
-@pytest.mark.parametrize("name", ["config.json", WEIGHTS])
-async def test_a_file_too_few_is_refused(staging: Staged, name: str) -> None:
-    staging.decide()
-    staging.repository.revisions["then"] = staging.repository.commit
-    del staging.repository.files[name]
-    assert_refused(await staging.refused(), VerificationReason.MISSING_FILES)
-    assert not downloads_of(staging.hub, OTHER)
-
-
-async def test_a_model_without_fingerprints_is_compared_as_a_whole(staging: Staged) -> None:
-    right = download(staging.repository, fingerprints="")
-    wrong = download(staging.repository, fingerprints="", digest=f"sha256:{'0' * 64}")
-    assert_refused(await staging.refused(wrong), VerificationReason.MISMATCH)
-    assert not downloads_of(staging.hub, ".safetensors")
-    assert (await staging.run(right)).result is Result.VERIFIED
-
-
-async def test_a_repository_without_a_file_to_load_is_refused(staging: Staged) -> None:
-    staging.repository.files = {"README.md": b"soon"}
-    verdict = await staging.refused()
-    assert_refused(verdict, VerificationReason.MISSING_FILES)
+    write_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    async with Hub(tls=context) as mirror:
+        mirror.add(staging.repository)
+        told = hub_of(mirror, plain_http_hosts=())
+        if trusted:
+            told = structs.replace(told, ca=(tmp_path / "tls.crt").read_text())
+        verdict = await staging.run(hub=told)
+    assert (verdict.result, verdict.reason) == (
+        (Result.VERIFIED, "") if trusted else (Result.FAILED, "Unreachable")
+    )
 
 
 @pytest.mark.parametrize(
-    "name", ["../evil", "/etc/passwd", "a/../../evil", "a//b", "./a", "a\\b", "a\nb", "a/\x00"]
+    "told",
+    [
+        staged.Hub(endpoints={"hf": "http://hub.example"}),
+        staged.Hub(endpoints={"hf": "not a URL"}),
+        staged.Hub(ca="none"),
+    ],
 )
-async def test_names_that_lead_elsewhere_are_refused(staging: Staged, name: str) -> None:
-    staging.repository.files[name] = b"evil"
-    verdict = await staging.refused()
-    assert (verdict.result, verdict.reason) == (Result.FAILED, "HostileAnswer")
-    assert not staging.hub.requests("/resolve/")
-
-
-async def test_a_name_that_is_a_file_and_a_folder_is_refused(staging: Staged) -> None:
-    staging.repository.files |= {"a": b"1", "a/b/c": b"2"}
-    assert_refused(await staging.refused(), VerificationReason.UNSAFE_NAME, "a")
-    assert not staging.hub.requests("/resolve/")
-
-
-async def test_a_name_that_no_disk_takes_fails(staging: Staged) -> None:
-    staging.repository.files["a" * 300] = b"1"
-    verdict = await staging.refused()
-    assert (verdict.result, verdict.reason) == (Result.FAILED, "VolumeUnusable")
-    assert "name too long" in verdict.message
-
-
-async def test_large_files_of_which_no_digest_was_ever_known_are_refused(staging: Staged) -> None:
-    staging.repository.files["big.py"] = bytes(13 * 1024 * 1024)
-    assert_refused(await staging.refused(), VerificationReason.TOO_LARGE)
-    assert not staging.hub.requests("/resolve/")
-
-
-async def test_a_model_that_the_volume_has_no_room_for_fails_before_it_is_fetched(
-    staging: Staged, monkeypatch: pytest.MonkeyPatch
+async def test_a_hub_that_cannot_be_used_fails_and_says_so(
+    staging: Staged, told: staged.Hub
 ) -> None:
-    monkeypatch.setattr(volume.Place, "room", lambda _place: 300)
-    verdict = await staging.refused()
-    assert (verdict.result, verdict.reason) == (Result.FAILED, "VolumeFull")
-    assert "room for 0.00 GB" in verdict.message
-    assert not staging.hub.requests("/resolve/")
-
-
-# While it comes -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", [WEIGHTS, "config.json"])
-async def test_a_flipped_byte_is_refused_and_its_file_named(staging: Staged, name: str) -> None:
-    right = staging.repository.files[name]
-
-    async def flipped(request: web.Request) -> web.StreamResponse | None:
-        if not request.path.endswith(name):
-            return None
-        return web.Response(body=right[:-1] + bytes([right[-1] ^ 1]))
-
-    staging.hub.misbehave = flipped
-    verdict = await staging.refused()
-    assert_refused(verdict, VerificationReason.MISMATCH, name)
-    assert not (staging.hidden / name).exists(), "the bad bytes were kept"
-
-
-@pytest.mark.parametrize("change", [b"", b"more"], ids=["short", "long"])
-async def test_a_file_of_another_size_fails_and_is_named(staging: Staged, change: bytes) -> None:
-    async def other(request: web.Request) -> web.StreamResponse | None:
-        if not request.path.endswith(WEIGHTS):
-            return None
-        body = staging.repository.files[WEIGHTS]
-        return web.Response(body=body + change if change else body[:-1])
-
-    staging.hub.misbehave = other
-    verdict = await staging.refused()
-    assert (verdict.result, verdict.reason) == (Result.FAILED, "HostileAnswer")
-    assert WEIGHTS in verdict.message
-    assert "another size" in verdict.message
-
-
-async def test_a_hub_that_asks_to_wait_is_left_alone_for_as_long(staging: Staged) -> None:
-    asked = 0
-
-    async def limited(request: web.Request) -> web.StreamResponse | None:
-        nonlocal asked
-        if not request.path.endswith(WEIGHTS):
-            return None
-        asked += 1
-        return web.Response(status=429, headers={"Retry-After": "300"}) if asked == 1 else None
-
-    staging.hub.misbehave = limited
-    verdict = await staging.run()
-    assert verdict.result is Result.VERIFIED, verdict
-    assert asked == 2
-    assert sum(staging.time.slept) == pytest.approx(300)
-
-
-async def test_a_hub_that_asks_to_wait_for_hours_fails_and_says_how_long(staging: Staged) -> None:
-    async def limited(request: web.Request) -> web.StreamResponse | None:
-        return web.Response(status=429, headers={"Retry-After": "7200"})
-
-    staging.hub.misbehave = limited
-    verdict = await staging.refused()
-    assert (verdict.result, verdict.reason) == (Result.FAILED, "RateLimited")
-    assert "7200 s" in verdict.message
-
-
-async def test_a_hub_that_fails_now_and_then_is_asked_again(staging: Staged) -> None:
-    asked = 0
-
-    async def flaky(request: web.Request) -> web.StreamResponse | None:
-        nonlocal asked
-        asked += 1
-        return web.Response(status=502) if asked % 2 else None
-
-    staging.hub.misbehave = flaky
-    assert (await staging.run()).result is Result.VERIFIED
-    assert staging.files() == staging.wanted()
-
-
-async def test_a_hub_that_is_down_fails(staging: Staged) -> None:
-    async def down(request: web.Request) -> web.StreamResponse | None:
-        return web.Response(status=503)
-
-    staging.hub.misbehave = down
-    verdict = await staging.refused()
-    assert (verdict.result, verdict.reason) == (Result.FAILED, "Unreachable")
-    assert len(staging.hub.seen) == 8
-
-
-async def test_a_hub_cannot_send_us_to_an_address_inside(staging: Staged) -> None:
-    async def inwards(request: web.Request) -> web.StreamResponse | None:
-        if WEIGHTS not in request.path:
-            return None
-        target = "https://169.254.169.254/latest/meta-data"
-        return web.Response(status=302, headers={"Location": target})
-
-    staging.hub.misbehave = inwards
-    verdict = await staging.refused()
-    assert (verdict.result, verdict.reason) == (Result.FAILED, "ForbiddenAddress")
-
-
-def test_wrong_bytes_outrank_a_hub_that_is_down() -> None:
-    wrong = VerificationError(VerificationReason.MISMATCH, "wrong")
-    down = GatherError("Unreachable", "down")
-    for order in ([wrong, down], [down, wrong]):
-        assert gravest(ExceptionGroup("", order)) is wrong
-
-
-async def test_a_disk_that_fills_up_meanwhile_fails_and_says_so(
-    staging: Staged, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_file: int, _content: memoryview) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "write", full)
-    verdict = await staging.refused()
-    assert (verdict.result, verdict.reason) == (Result.FAILED, "VolumeFull")
-    assert "sizeLimit" in verdict.message
-
-
-# What lies there already --------------------------------------------------------------------------
-
-
-async def test_a_model_that_is_whole_needs_no_hub(staging: Staged) -> None:
-    await staging.run()
-    staging.hub.seen.clear()
-    verdict = await staging.run()
-    assert verdict.result is Result.VERIFIED
-    assert verdict.verified[0].files == len(staging.wanted())
-    assert staging.files() == staging.wanted()
-    assert not staging.hub.seen
-
-
-@pytest.mark.parametrize("name", [WEIGHTS, "config.json"])
-async def test_a_served_file_that_was_changed_is_fetched_again(staging: Staged, name: str) -> None:
-    await staging.run()
-    path = staging.served / name
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
-    staging.hub.seen.clear()
-    assert (await staging.run()).result is Result.VERIFIED
-    assert staging.files() == staging.wanted()
-    assert [seen.path.rpartition("/")[2] for seen in staging.hub.requests("/resolve/")] == [name]
-
-
-async def test_a_served_file_that_was_changed_is_not_served_while_the_hub_is_down(
-    staging: Staged,
-) -> None:
-    await staging.run()
-    (staging.served / WEIGHTS).write_bytes(b"evil")
-
-    async def down(request: web.Request) -> web.StreamResponse | None:
-        return web.Response(status=503)
-
-    staging.hub.misbehave = down
-    await staging.refused()
-
-
-def _precious() -> bytes:
-    return PRECIOUS.read_bytes()
-
-
-def _link(place: Path) -> None:
-    place.mkdir(parents=True)
-    (place / WEIGHTS).symlink_to(PRECIOUS)
-
-
-def _folder(place: Path) -> None:
-    (place / WEIGHTS).mkdir(parents=True)
-    (place / WEIGHTS / "x").write_bytes(b"")
-
-
-def _stranger(place: Path) -> None:
-    (place / "sub").mkdir(parents=True)
-    (place / "sub" / "evil.py").write_bytes(b"import os")
-
-
-def _longer(place: Path) -> None:
-    place.mkdir(parents=True)
-    (place / WEIGHTS).write_bytes(bytes(10_000))
-
-
-def _file(place: Path) -> None:
-    place.parent.mkdir(parents=True)
-    place.write_bytes(b"")
-
-
-def _elsewhere(place: Path) -> None:
-    place.parent.mkdir(parents=True)
-    place.symlink_to("/")
-
-
-@pytest.mark.parametrize("where", ["served", "hidden"])
-@pytest.mark.parametrize("leave", [_link, _folder, _stranger, _longer, _file, _elsewhere])
-async def test_what_does_not_belong_there_is_gone_in_the_end(
-    staging: Staged, where: str, leave: Any
-) -> None:
-    leave(getattr(staging, where))
-    before = _precious()
-    verdict = await staging.run()
-    assert verdict.result is Result.VERIFIED, verdict
-    assert staging.files() == staging.wanted()
-    assert _precious() == before
-    assert sorted(path.name for path in staging.volume.iterdir()) == [FOLDER.partition("/")[0]]
+    verdict = await staging.refused(hub=told)
+    assert (verdict.result, verdict.reason) == (Result.FAILED, "Malformed")
+    assert verdict.message

@@ -38,7 +38,7 @@ def staging_container(
     ``token`` says where the hub's token is, None for models that need none. ``reader`` is the
     security context that the server runs with, whose files they are to be.
     """
-    resources = {"cpu": installation.stage_cpu, "memory": installation.stage_memory}
+    resources = {"cpu": installation.staging_cpu, "memory": installation.staging_memory}
     environment: list[Json] = [{"name": VARIABLE, "value": encode_downloads(downloads)}]
     if token is not None:
         environment.append({"name": TOKEN, "valueFrom": token})
