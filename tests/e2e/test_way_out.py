@@ -1,6 +1,7 @@
 """How running pods get out of a sandbox, or to their end, in a real API server."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -114,3 +115,27 @@ def test_eviction_honours_disruption_budgets(
     assert eventually(lambda: "PodDisruptionBudgets" in api.running_status(name)["message"])
     control_plane.kubectl("delete", "pdb", "llm", "-n", namespace)
     assert eventually(lambda: api.pods(namespace) == [], within=40)
+
+
+def test_pod_that_has_given_itself_a_year_to_shut_down_is_evicted_within_minutes(
+    control_plane: ControlPlane, namespace: str, policy: MakePolicy, api: Api
+) -> None:
+    lasting = pod(namespace, "lasting", *PINNED)
+    # One that no node has yet would be gone at once.
+    lasting["spec"] |= {"terminationGracePeriodSeconds": 31_536_000, "nodeName": "n1"}
+    assert apply(control_plane, lasting)[0] == 0
+    api.run_all(namespace)
+    path = f"/api/v1/namespaces/{namespace}/pods/lasting"
+
+    def ends() -> datetime:
+        found = api.request("GET", path)["metadata"]
+        return datetime.fromisoformat(found["deletionTimestamp"])
+
+    control_plane.kubectl("delete", "pod", "lasting", "-n", namespace, "--wait=false")
+    assert ends() > datetime.now(UTC) + timedelta(days=300)
+    pace = {"maxPerMinute": 60, "maxPercent": 100}
+    policy(FORBIDDEN, enforcement={"action": "Deny", "running": "Evict", "pace": pace})
+    assert eventually(lambda: ends() < datetime.now(UTC) + timedelta(minutes=11), within=20)
+    control_plane.kubectl(
+        *("delete", "pod", "lasting", "-n", namespace, "--force", "--grace-period=0")
+    )
