@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import Self
 
 from tests.certificates import write_certificate
-from tests.cluster.rights import CONTROLLER, controller_rights
+from tests.cluster.rights import account, rights
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.polling import eventually
 from weighmaster.admission.registration import configurations
+from weighmaster.chart.grants import Role as Account
 
 ROOT = Path(__file__).parents[2]
 SYSTEM_NAMESPACE = "weighmaster-system"
@@ -87,8 +88,8 @@ class Role:
 class Installation:
     """Weighmaster in a control plane.
 
-    ``directory`` is for its certificate and logs, ``controller`` for more of its arguments. The
-    controller acts as its own service account, with the rights that the chart grants it.
+    ``directory`` is for its certificate and logs, ``controller`` for more of its arguments. Each
+    role acts as its own service account, with the rights that the chart grants it.
     """
 
     def __init__(
@@ -97,19 +98,20 @@ class Installation:
         self.control_plane = control_plane
         self.port = free_port()
         self._certificate = write_certificate(directory)
-        kubeconfig = Path(control_plane.kubeconfig)
+        self.kubeconfigs = {str(role): directory / f"{role}.kubeconfig" for role in Account}
         serving = [
             *("--host", "127.0.0.1", "--port", str(self.port)),
             *("--tls-cert", str(directory / "tls.crt"), "--tls-key", str(directory / "tls.key")),
             *("--image", OWN_IMAGE),
         ]
         self.certificate_file = directory / "tls.crt"
-        self.webhook = Role("webhook", serving, kubeconfig, directory / "webhook.log")
-        self.controller_kubeconfig = directory / "controller.kubeconfig"
+        self.webhook = Role(
+            "webhook", serving, self.kubeconfigs["webhook"], directory / "webhook.log"
+        )
         self.controller = Role(
             "controller",
             [*controller, "--image", OWN_IMAGE],
-            self.controller_kubeconfig,
+            self.kubeconfigs["controller"],
             directory / "controller.log",
         )
 
@@ -119,8 +121,9 @@ class Installation:
             *("wait", "--for=condition=Established", "--timeout=20s"), "-f", str(ROOT / "crds")
         )
         self.control_plane.kubectl("create", "namespace", SYSTEM_NAMESPACE)
-        self.control_plane.apply(*controller_rights(SYSTEM_NAMESPACE))
-        self.control_plane.log_in(SYSTEM_NAMESPACE, CONTROLLER, self.controller_kubeconfig)
+        for role in Account:
+            self.control_plane.apply(*rights(role, SYSTEM_NAMESPACE))
+            self.control_plane.log_in(SYSTEM_NAMESPACE, account(role), self.kubeconfigs[role])
         try:
             self.webhook.start()
             self.controller.start()

@@ -14,6 +14,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -36,14 +37,23 @@ def control_plane_binaries(request: pytest.FixtureRequest) -> Binaries:
 
 
 @pytest.fixture(scope="session")
+def audit_logs() -> list[Path]:
+    """The audit logs of all control planes of the session, those that are gone among them."""
+    return []
+
+
+@pytest.fixture(scope="session")
 def control_plane(
-    control_plane_binaries: Binaries, tmp_path_factory: pytest.TempPathFactory
+    control_plane_binaries: Binaries,
+    tmp_path_factory: pytest.TempPathFactory,
+    audit_logs: list[Path],
 ) -> Iterator[ControlPlane]:
     """A running control plane, shared by the tests of the session: use namespaces of your own.
 
     Its logs stay in pytest's temporary directory. Each worker of pytest-xdist has its own.
     """
     with ControlPlane(control_plane_binaries, tmp_path_factory.mktemp("controlplane")) as running:
+        audit_logs.append(running.audit_log)
         yield running
 
 

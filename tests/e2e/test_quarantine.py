@@ -179,7 +179,7 @@ def test_successor_goes_on_at_the_same_pace(
     assert made(api, namespace, 8)
     api.run_all(namespace)
     successor = Role(
-        "controller", [], installation.controller_kubeconfig, tmp_path / "successor.log"
+        "controller", [], installation.kubeconfigs["controller"], tmp_path / "successor.log"
     )
     successor.start()
     try:

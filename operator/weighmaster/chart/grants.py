@@ -1,6 +1,6 @@
 """What each role may do in a cluster, and why. Nothing else is granted.
 
-A right of the controller that is missing fails the end-to-end tests: they run it with just these.
+A right that is missing, or that nothing uses, fails the end-to-end tests: they run with just these.
 """
 
 from enum import StrEnum
