@@ -1,7 +1,12 @@
 """A cluster to install the chart into, and requests that go on meanwhile."""
 
+import base64
 import itertools
 import json
+import re
+import shlex
+import shutil
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.chart.program import CHART, IMAGE, Helm
+import yaml
+
+from tests.chart.program import CHART, IMAGE, ROOT, Helm
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.polling import eventually
 from tests.e2e.workloads import PINNED, UNPINNED, pod
@@ -23,6 +30,8 @@ WEBHOOK, CONTROLLER = f"{RELEASE}-webhook", f"{RELEASE}-controller"
 SECRET = f"{WEBHOOK}-tls"
 LOAD = "load"
 """A namespace that is checked."""
+
+CONFIGURATIONS = ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")
 
 MOST_REQUESTS = 20_000
 LONGEST_LOAD = 120.0
@@ -184,3 +193,82 @@ def lease_holder(cluster: Cluster) -> str:
     """Who leads; empty when nobody does."""
     spec: dict[str, Any] = cluster.get("lease", CONTROLLER)["spec"]
     return str(spec.get("holderIdentity") or "")
+
+
+def older_chart(folder: Path) -> Path:
+    """The chart as an earlier release had it: a definition knew less, and its version was another.
+
+    There has been no release yet; with the first one its chart takes this one's place.
+    """
+    copy = folder / "older"
+    shutil.copytree(CHART, copy)
+    about = yaml.safe_load((copy / "Chart.yaml").read_text())
+    about |= {"version": "0.0.9", "appVersion": "0.0.9"}
+    (copy / "Chart.yaml").write_text(yaml.safe_dump(about))
+    path = copy / "files" / "crds" / "weighmaster.dev_modelrecords.yaml"
+    definition = yaml.safe_load(path.read_text())
+    del definition["spec"]["versions"][0]["additionalPrinterColumns"][0]
+    path.write_text(yaml.safe_dump(definition))
+    return copy
+
+
+def record_columns(cluster: Cluster) -> int:
+    """How many columns the definition of ModelRecords has."""
+    definition = cluster.get("crd", "modelrecords.weighmaster.dev")
+    return len(definition["spec"]["versions"][0]["additionalPrinterColumns"])
+
+
+def bundles(cluster: Cluster) -> set[str]:
+    """The CA bundles that the webhook configurations have."""
+    return {
+        webhook["clientConfig"].get("caBundle", "")
+        for kind in CONFIGURATIONS
+        for webhook in cluster.get(kind, RELEASE)["webhooks"]
+    }
+
+
+def decoded(text: str) -> str:
+    """What a Secret or a webhook configuration has in base64."""
+    return base64.b64decode(text).decode()
+
+
+def gone(cluster: Cluster, names: set[str]) -> set[str]:
+    """Pods of these names that are still there, also while they end."""
+    found = cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]
+    return names & {pod["metadata"]["name"] for pod in found}
+
+
+def served(cluster: Cluster) -> set[str]:
+    """Which certificate the replicas serve: the stored one is ``new``, any other ``old``."""
+    data = cluster.get("secret", SECRET).get("data", {})
+    stored = decoded(data.get("tls.crt", "")).strip()
+    found = {"staged"} if "next.crt" in data else set()
+    for each in cluster.pods("webhook"):
+        pem = ssl.get_server_certificate((each["status"]["podIP"], 9443)).strip()
+        found.add("new" if pem == stored else "old")
+    return found
+
+
+def secret_uid(cluster: Cluster) -> str:
+    """Which object the serving Secret is; empty when there is none."""
+    kubectl = cluster.control_plane.kubectl
+    found = kubectl("get", "secret", SECRET, "-n", NAMESPACE, "-o", "name", check=False)
+    if found.returncode:
+        return ""
+    return str(cluster.get("secret", SECRET)["metadata"]["uid"])
+
+
+def leading_pod(cluster: Cluster) -> str:
+    """The pod that leads, unless it is about to end; empty when none does."""
+    said = f'"identity": "{lease_holder(cluster)}"'
+    names = [pod["metadata"]["name"] for pod in cluster.pods("controller")]
+    return next((name for name in names if said in cluster.node.log(name)), "")
+
+
+def emergency() -> list[list[str]]:
+    """The commands of docs/operations.md, in order."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    _, _, after = page.partition("\n## Emergency\n")
+    section, _, _ = after.partition("\n## ")
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```$", section, re.MULTILINE | re.DOTALL)
+    return [shlex.split(line) for block in blocks for line in block.splitlines()]

@@ -5,11 +5,9 @@ security contexts; real controllers roll Deployments out and keep EndpointSlices
 is said there. Load stays in a network namespace that is made for this module.
 """
 
-import base64
 import json
 import os
 import re
-import shutil
 import signal
 import ssl
 import subprocess
@@ -21,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.chart.installed import (
-    CONTROLLER,
+    BAD,
+    CONFIGURATIONS,
     GOOD,
     LOAD,
     NAMESPACE,
@@ -35,10 +33,20 @@ from tests.chart.installed import (
     WEBHOOK,
     Cluster,
     Load,
+    bundles,
+    decoded,
+    emergency,
+    gone,
+    leading_pod,
     lease_holder,
+    older_chart,
+    record_columns,
+    secret_uid,
+    served,
     soon,
 )
 from tests.chart.program import CHART, IMAGE, Helm, settings
+from tests.cluster.rights import asked, granted
 from tests.controlplane.binaries import Binaries
 from tests.controlplane.cluster import ControlPlane
 from tests.node.api import Api
@@ -48,14 +56,16 @@ from weighmaster.certificates.stored import ISSUED_AFTER
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-CONFIGURATIONS = ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")
 QUICK = settings(certificates__settleSeconds=5, webhook__shutdownDelaySeconds=6)
 """As the defaults, only sooner: a rotation and a roll-out take minutes otherwise."""
 
 
 @pytest.fixture(scope="module")
 def cluster(
-    control_plane_binaries: Binaries, helm_program: Path, tmp_path_factory: pytest.TempPathFactory
+    control_plane_binaries: Binaries,
+    helm_program: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    audit_logs: list[Path],
 ) -> Iterator[Cluster]:
     """A control plane and a node in a network namespace of their own."""
     if problem := is_possible():
@@ -71,44 +81,13 @@ def cluster(
         Node(control_plane, folder / "node", (NAMESPACE,)) as node,
         Api(control_plane.server, control_plane.pki) as api,
     ):
+        audit_logs.append(control_plane.audit_log)
         home = folder / "home"
         home.mkdir()
         environment = {"KUBECONFIG": str(control_plane.kubeconfig)}
         helm = Helm(helm_program, home, environment)
         control_plane.kubectl("create", "namespace", LOAD)
         yield Cluster(control_plane, node, helm, api, folder, (*IMAGE, *QUICK))
-
-
-def older_chart(folder: Path) -> Path:
-    """The chart as an earlier release had it: a definition knew less, and its version was another.
-
-    There has been no release yet; with the first one its chart takes this one's place.
-    """
-    copy = folder / "older"
-    shutil.copytree(CHART, copy)
-    about = yaml.safe_load((copy / "Chart.yaml").read_text())
-    about |= {"version": "0.0.9", "appVersion": "0.0.9"}
-    (copy / "Chart.yaml").write_text(yaml.safe_dump(about))
-    path = copy / "files" / "crds" / "weighmaster.dev_modelrecords.yaml"
-    definition = yaml.safe_load(path.read_text())
-    del definition["spec"]["versions"][0]["additionalPrinterColumns"][0]
-    path.write_text(yaml.safe_dump(definition))
-    return copy
-
-
-def record_columns(cluster: Cluster) -> int:
-    """How many columns the definition of ModelRecords has."""
-    definition = cluster.get("crd", "modelrecords.weighmaster.dev")
-    return len(definition["spec"]["versions"][0]["additionalPrinterColumns"])
-
-
-def bundles(cluster: Cluster) -> set[str]:
-    """The CA bundles that the webhook configurations have."""
-    return {
-        webhook["clientConfig"].get("caBundle", "")
-        for kind in CONFIGURATIONS
-        for webhook in cluster.get(kind, RELEASE)["webhooks"]
-    }
 
 
 def test_first_install_fails_closed_and_becomes_ready_by_itself(
@@ -157,7 +136,7 @@ def test_two_replicas_answer_alike(cluster: Cluster) -> None:
         },
     }
     (bundle,) = bundles(cluster)
-    context = ssl.create_default_context(cadata=_decoded(bundle))
+    context = ssl.create_default_context(cadata=decoded(bundle))
     context.check_hostname = False
     answers = []
     for pod in cluster.pods("webhook"):
@@ -192,16 +171,11 @@ def test_metrics_are_as_prometheus_wants_them_and_all_that_alerts_ask_for_is_the
     by_role = {
         role: set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)) for role, text in shown.items()
     }
-    families = {name.removesuffix("_bucket") for name in asked}
-    assert families <= by_role["webhook"] | by_role["controller"]
+    assert {name.removesuffix("_bucket") for name in asked} <= set().union(*by_role.values())
     for line in alerts.splitlines():
         for job, role in (("WEBHOOK", "webhook"), ("CONTROLLER", "controller")):
             for name in re.findall(rf'(weighmaster_\w+){{[^}}]*job="{job}"', line):
                 assert name in by_role[role], f"{role} has no {name}"
-
-
-def _decoded(text: str) -> str:
-    return base64.b64decode(text).decode()
 
 
 def test_rolling_restart_under_load_loses_no_request(
@@ -217,12 +191,6 @@ def test_rolling_restart_under_load_loses_no_request(
     assert load.wrong == []
     assert load.answered > 100
     assert not before & {pod["metadata"]["name"] for pod in cluster.pods("webhook")}
-
-
-def gone(cluster: Cluster, names: set[str]) -> set[str]:
-    """Pods of these names that are still there, also while they end."""
-    found = cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]
-    return names & {pod["metadata"]["name"] for pod in found}
 
 
 def test_rotation_under_load_loses_no_request(
@@ -248,18 +216,7 @@ def test_rotation_under_load_loses_no_request(
     assert old["ca.crt"] != new["ca.crt"]
     (bundle,) = bundles(cluster)
     for data in (old, new):
-        assert _decoded(data["ca.crt"]) in _decoded(bundle)
-
-
-def served(cluster: Cluster) -> set[str]:
-    """Which certificate the replicas serve: the stored one is ``new``, any other ``old``."""
-    stored = _decoded(cluster.get("secret", SECRET)["data"]["tls.crt"]).strip()
-    found = set()
-    for pod in cluster.pods("webhook"):
-        pem = ssl.get_server_certificate((pod["status"]["podIP"], 9443)).strip()
-        found.add("new" if pem == stored else "old")
-    data = cluster.get("secret", SECRET)["data"]
-    return found | ({"staged"} if "next.crt" in data else set())
+        assert decoded(data["ca.crt"]) in decoded(bundle)
 
 
 def test_upgrade_under_load_loses_no_request_and_brings_the_definitions_up_to_date(
@@ -291,15 +248,28 @@ def test_rollback_under_load_loses_no_request(
 
 
 def test_bundle_that_somebody_empties_is_put_back(cluster: Cluster) -> None:
-    authority = _decoded(cluster.get("secret", SECRET)["data"]["ca.crt"])
+    authority = decoded(cluster.get("secret", SECRET)["data"]["ca.crt"])
     patch = '[{"op":"remove","path":"/webhooks/0/clientConfig/caBundle"}]'
     for kind in CONFIGURATIONS:
         cluster.control_plane.kubectl("patch", kind, RELEASE, "--type", "json", "-p", patch)
     soon(
-        lambda: all(authority in _decoded(bundle) for bundle in bundles(cluster)),
+        lambda: all(authority in decoded(bundle) for bundle in bundles(cluster)),
         "the bundle is not put back",
     )
     soon(cluster.checks, "pods are not checked")
+
+
+def test_certificate_that_somebody_deletes_is_made_anew_and_meanwhile_served(
+    cluster: Cluster, record_testsuite_property: Any
+) -> None:
+    """What is mounted stays; the new one is of another CA, which has to be trusted first."""
+    old = cluster.get("secret", SECRET)["metadata"]["uid"]
+    with Load(cluster) as load:
+        cluster.control_plane.kubectl("delete", "secret", SECRET, "-n", NAMESPACE)
+        soon(lambda: secret_uid(cluster) not in ("", old), "it is not made anew")
+        soon(lambda: served(cluster) == {"new"}, "the new certificate is not served everywhere")
+    record_testsuite_property("deleted certificate", load.figures())
+    assert load.wrong == []
 
 
 def test_controller_that_dies_is_succeeded_within_15_seconds(
@@ -314,13 +284,6 @@ def test_controller_that_dies_is_succeeded_within_15_seconds(
     took = time.monotonic() - begun
     record_testsuite_property("fail-over of a killed controller", f"{took:.1f} s")
     assert took < 15
-
-
-def leading_pod(cluster: Cluster) -> str:
-    """The pod that leads, unless it is about to end; empty when none does."""
-    said = f'"identity": "{lease_holder(cluster)}"'
-    names = [pod["metadata"]["name"] for pod in cluster.pods("controller")]
-    return next((name for name in names if said in cluster.node.log(name)), "")
 
 
 def test_drained_node_never_takes_the_last_replica(cluster: Cluster) -> None:
@@ -360,15 +323,40 @@ def test_cluster_that_loses_its_power_comes_back_by_itself(cluster: Cluster) -> 
     soon(cluster.checks, "pods are not checked", within=60)
 
 
-def test_emergency_procedure_of_the_docs_works(cluster: Cluster) -> None:
-    """docs/operations.md: no webhook answers, and something must be created now."""
-    kubectl = cluster.control_plane.kubectl
-    kubectl("scale", f"deployment/{WEBHOOK}", "--replicas=0", "-n", NAMESPACE)
-    soon(lambda: "failed calling webhook" in cluster.outcome(GOOD), "something still answers")
-    kubectl("delete", ",".join(CONFIGURATIONS), RELEASE)
+def test_one_namespace_can_be_exempted_while_no_webhook_answers(cluster: Cluster) -> None:
+    """The gentler way of docs/operations.md."""
+    cluster.node.power_off()
+    assert "failed calling webhook" in cluster.outcome(GOOD)
+    upgrade = ("upgrade", RELEASE, str(CHART), "-n", NAMESPACE, "--reset-then-reuse-values")
+    cluster.helm(*upgrade, *settings(admission__exemptNamespaces=["kube-system", LOAD]))
     soon(lambda: cluster.outcome(GOOD) == "admitted without a decision", "pods are still refused")
-    cluster.upgrade()
+    cluster.node.power_on()
+    cluster.upgrade(*settings(admission__exemptNamespaces=["kube-system"]))
     soon(cluster.checks, "pods are not checked again")
+
+
+def test_emergency_procedure_of_the_docs_works(cluster: Cluster) -> None:
+    """No webhook answers, and something must be created now: the commands are the page's."""
+
+    def run(program: str, *arguments: str) -> str:
+        here = [str(CHART) if each == "charts/weighmaster" else each for each in arguments]
+        if program == "kubectl":
+            return cluster.control_plane.kubectl(*here).stdout
+        assert program == "helm"
+        return cluster.helm(*here).stdout
+
+    stop_asking, put_back, ask, show_policies, show_events = emergency()
+    cluster.control_plane.kubectl("scale", f"deployment/{WEBHOOK}", "--replicas=0", "-n", NAMESPACE)
+    soon(lambda: "failed calling webhook" in cluster.outcome(GOOD), "something still answers")
+    run(*stop_asking)
+    soon(lambda: cluster.outcome(GOOD) == "admitted without a decision", "pods are still refused")
+    cluster.control_plane.apply(BAD)
+    run(*put_back)
+    assert "Succeeded" in run(*ask)
+    soon(cluster.checks, "pods are not checked again")
+    soon(lambda: "pod/bad" in run(*show_events), "nobody tells of what came in meanwhile")
+    assert "pinned" in run(*show_policies)
+    cluster.control_plane.kubectl("delete", "pod", "bad", "-n", LOAD, "--force")
 
 
 def test_uninstall_leaves_nothing_in_the_way_when_all_pods_are_gone(cluster: Cluster) -> None:
@@ -407,12 +395,7 @@ def test_install_after_an_uninstall_takes_up_what_was_left(cluster: Cluster) -> 
     soon(cluster.checks, "pods are not checked")
 
 
-def test_roles_have_every_right_that_they_use_and_log_no_failure(cluster: Cluster) -> None:
-    accounts = {f"system:serviceaccount:{NAMESPACE}:{name}": name for name in (WEBHOOK, CONTROLLER)}
-    forbidden = {
-        (accounts[event["user"]["username"]], event["verb"], event["requestURI"])
-        for event in cluster.control_plane.audit_events()
-        if event["user"]["username"] in accounts
-        and event.get("responseStatus", {}).get("code") == 403
-    }
-    assert forbidden == set()
+def test_roles_ask_for_nothing_that_they_have_no_right_to(cluster: Cluster) -> None:
+    """An API server that has just started refuses everybody until it has read the rights."""
+    refused = asked(cluster.control_plane.audit_events(), NAMESPACE, "forbid")
+    assert refused - granted() == set()

@@ -1,6 +1,7 @@
 """``weighmaster probe``: does the API server ask Weighmaster? What ``helm test`` runs."""
 
 import asyncio
+import time
 from typing import Any
 
 import click
@@ -13,6 +14,9 @@ Json = dict[str, Any]
 
 NOT_CHECKED = 1
 """Exit code when it was not asked, or could not answer."""
+
+ASK_EVERY = 1.0
+"""Seconds between two tries."""
 
 
 def probe_pod(namespace: str) -> Json:
@@ -63,20 +67,35 @@ def verdict(status: int, answer: Json) -> tuple[bool, str]:
     show_default=True,
     help="Namespace in which a pod is asked for. It is never made (a dry run).",
 )
+@click.option(
+    "--wait",
+    default=0.0,
+    show_default=True,
+    help="Seconds to go on asking: new webhook configurations are trusted and used after some.",
+)
 @click.pass_context
-def probe(context: click.Context, namespace: str) -> None:
+def probe(context: click.Context, namespace: str, wait: float) -> None:
     """Ask the API server for a pod that serves a model, and see whether Weighmaster is asked.
 
     It logs in by its service account or else by a kubeconfig, and needs the right to create pods in
     the namespace. Nothing is created. Exit codes: 0 it is asked and answers, 1 it is not.
     """
-    try:
-        checked, message = asyncio.run(_ask(namespace))
-    except ClusterError as error:
-        checked, message = False, str(error)
+    checked, message = asyncio.run(_ask_until(namespace, time.monotonic() + wait))
     click.echo(message)
     if not checked:
         context.exit(NOT_CHECKED)
+
+
+async def _ask_until(namespace: str, deadline: float) -> tuple[bool, str]:
+    """The first answer that shows that it is asked, else the last before the deadline."""
+    while True:
+        try:
+            checked, message = await _ask(namespace)
+        except ClusterError as error:
+            checked, message = False, str(error)
+        if checked or time.monotonic() >= deadline:
+            return checked, message
+        await asyncio.sleep(ASK_EVERY)
 
 
 async def _ask(namespace: str) -> tuple[bool, str]:

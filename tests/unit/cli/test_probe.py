@@ -1,12 +1,14 @@
 """``weighmaster probe``: what an answer of the API server says about Weighmaster."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
+from aiohttp import web
+from click.testing import CliRunner, Result
 
 from tests.unit.cluster.api_server import ApiServer
 from weighmaster.cli.main import cli
@@ -57,8 +59,9 @@ def test_pod_that_is_asked_for_serves_a_model() -> None:
     assert use.reference.pinned
 
 
-@pytest.mark.network
-async def test_exit_code_tells_whether_it_is_asked(tmp_path: Path) -> None:
+@pytest.fixture
+async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ApiServer]:
+    """An API server that the command finds by a kubeconfig."""
     api = ApiServer()
     await api.start()
     cluster = {"name": "c", "cluster": {"server": api.url}}
@@ -70,11 +73,42 @@ async def test_exit_code_tells_whether_it_is_asked(tmp_path: Path) -> None:
         "current-context": "c",
     }
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
-    environment = {"KUBECONFIG": str(tmp_path / "kubeconfig")}
-    try:
-        result = await asyncio.to_thread(CliRunner().invoke, cli, ["probe"], env=environment)
-    finally:
-        await api.stop()
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    yield api
+    await api.stop()
+
+
+async def run(*arguments: str) -> Result:
+    return await asyncio.to_thread(CliRunner().invoke, cli, ["probe", *arguments])
+
+
+@pytest.mark.network
+async def test_exit_code_tells_whether_it_is_asked(api: ApiServer) -> None:
+    result = await run()
+    await api.stop()
     assert (result.exit_code, "nobody asked" in result.output) == (1, True)
-    gone = await asyncio.to_thread(CliRunner().invoke, cli, ["probe"], env=environment)
+    gone = await run()
     assert (gone.exit_code, "POST /api/v1/namespaces/default/pods" in gone.output) == (1, True)
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(("wait", "exit_code", "asked"), [("20", 0, 2), ("0", 1, 1)])
+async def test_it_goes_on_asking_for_as_long_as_it_is_told(
+    api: ApiServer, wait: str, exit_code: int, asked: int
+) -> None:
+    """So an installation that is not trusted yet is given time; one that never is fails."""
+    times = 0
+
+    async def silent(_: web.Request) -> web.Response:
+        nonlocal times
+        times += 1
+        return web.json_response(SILENT, status=500)
+
+    async def admitted(_: web.Request) -> web.Response:
+        nonlocal times
+        times += 1
+        return web.json_response(ADMITTED, status=201)
+
+    api.post_faults = [silent, admitted]
+    assert (await run("--wait", wait)).exit_code == exit_code
+    assert times == asked
