@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.controlplane.cluster import ControlPlane
-from tests.e2e.verifier import verifying_container
+from tests.e2e.verifier import own_container
 from tests.hub.repositories import Repository
 from weighmaster.core.mounted import CONTAINER
 
@@ -78,17 +78,28 @@ def init_names(document: Json) -> list[str]:
     return [container["name"] for container in document["spec"]["initContainers"]]
 
 
-def report(control_plane: ControlPlane, made: Json, code: int, message: str) -> None:
-    """Write into a pod's status what a kubelet would once the verifying container has ended."""
+def events(control_plane: ControlPlane, namespace: str, kind: str) -> list[str]:
+    found = control_plane.kubectl("get", "events", "-n", namespace, "-o", "json").stdout
+    return [
+        f"{event['reason']} {event['message']}"
+        for event in json.loads(found)["items"]
+        if event["involvedObject"]["kind"] == kind
+    ]
+
+
+def report(
+    control_plane: ControlPlane, made: Json, code: int, message: str, name: str = CONTAINER
+) -> None:
+    """Write into a pod's status what a kubelet would once a container of ours has ended."""
     terminated = {
         "exitCode": code,
         "finishedAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "startedAt": None,
         "message": message,
     }
-    container = verifying_container(made)
+    container = own_container(made, name)
     status = {
-        "name": CONTAINER,
+        "name": name,
         "image": container["image"],
         "imageID": "",
         "ready": False,

@@ -21,6 +21,7 @@ from tests.e2e.contents import (
     CONTENT,
     EMPTY,
     deployment,
+    events,
     init_names,
     pod,
     pods,
@@ -109,15 +110,6 @@ def test_weights_on_a_claim_are_verified_by_the_signature_beside_them(
     verdict = decode_verdict(message)
     assert verdict is not None
     assert (code, verdict.reason, verdict.files) == (1, "IncompleteCoverage", ("evil.py",))
-
-
-def events(control_plane: ControlPlane, namespace: str, kind: str) -> list[str]:
-    found = control_plane.kubectl("get", "events", "-n", namespace, "-o", "json").stdout
-    return [
-        f"{event['reason']} {event['message']}"
-        for event in json.loads(found)["items"]
-        if event["involvedObject"]["kind"] == kind
-    ]
 
 
 def test_flipped_byte_on_a_claim_is_told_by_name_and_keeps_the_next_pod_out_until_it_is_mended(

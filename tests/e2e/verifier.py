@@ -11,10 +11,15 @@ from weighmaster.core.mounted import CONTAINER, MOUNTS
 Json = dict[str, Any]
 
 
-def verifying_container(pod: Json) -> Json:
-    """The container, which must be there once."""
-    (found,) = [each for each in pod["spec"].get("initContainers", []) if each["name"] == CONTAINER]
+def own_container(pod: Json, name: str) -> Json:
+    """The init container of a name, which must be there once."""
+    (found,) = [each for each in pod["spec"].get("initContainers", []) if each["name"] == name]
     return dict(found)
+
+
+def verifying_container(pod: Json) -> Json:
+    """The one that verifies what lies on volumes."""
+    return own_container(pod, CONTAINER)
 
 
 def run(pod: Json, volumes: Mapping[str, Path], folder: Path) -> tuple[int, str]:
