@@ -224,6 +224,7 @@ class HttpClient:
             allow_redirects=False,
             proxy=self.settings.proxy_for(url),
             timeout=self._timeout(request),
+            read_bufsize=PART_BYTES if request.sink is not None else None,
         ) as response:
             body = b""
             if response.status in (200, 206) and request.sink is not None:
