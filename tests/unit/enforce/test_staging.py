@@ -14,6 +14,7 @@ from tests.unit.enforce.pod_security import violations
 from tests.unit.enforce.test_verification import COMMIT, ask, change, paths, record
 from weighmaster.core.detect import detect
 from weighmaster.core.enforce.staging.container import read_container
+from weighmaster.core.enforce.staging.plan import is_fetched_by_server
 from weighmaster.core.enforce.verification.weighing import read_weighing
 from weighmaster.core.installation import LOCAL
 from weighmaster.core.staged import (
@@ -264,3 +265,34 @@ def test_a_pod_that_runs_is_judged_by_what_was_staged_in_it() -> None:
     assert held.against == []
     assert unheld is not None
     assert len(unheld.against) == 3 * len(POLICIES)
+
+
+ODD: tuple[Any, ...] = (
+    *(None, 0, 1.5, True, "", "x", [], {}, [None], {"a": 1}),
+    *("acme/base", "--model=evil/x", "$(M)", "Always", CONTAINER, VOLUME),
+    {"name": "HF_HUB_OFFLINE", "value": "0"},
+    {"name": VOLUME, "mountPath": "/weighmaster/models/x"},
+    {"name": VOLUME, "emptyDir": {}},
+    {"privileged": True},
+)
+
+
+def test_pods_of_any_shape_are_survived_and_none_that_is_let_in_fetches_anything() -> None:
+    by, chance = snapshot(*POLICIES, *RECORDS), random.Random(13)
+    bases = [pod(SERVERS), formed(pod(SERVERS))]
+    let_in = 0
+    for base in bases * 300:
+        made: Json = json.loads(json.dumps(base))
+        places = [path for path in paths(made["spec"]) if path]
+        at: Any = made["spec"]
+        *above, last = chance.choice(places)
+        for key in above[: (depth := chance.randint(0, len(above)))]:
+            at = at[key]
+        at[above[depth] if depth < len(above) else last] = chance.choice(ODD)
+        final = ask(made, by).document
+        assert final is not None
+        if ask(dict(final), by, Stage.VALIDATE).response.allowed:
+            let_in += 1
+            assert not any(map(is_fetched_by_server, detect(final)))
+            assert ask(dict(final), by).response.patch == ()
+    assert let_in > 50
