@@ -7,10 +7,14 @@ import re
 import shlex
 import shutil
 import ssl
+import subprocess
 import threading
 import time
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,10 +22,12 @@ from typing import Any, Self
 import yaml
 
 from tests.chart.program import CHART, IMAGE, ROOT, Helm
+from tests.controlplane.binaries import Binaries
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.polling import eventually
 from tests.e2e.workloads import PINNED, UNPINNED, pod
 from tests.node.api import Api, ApiError, Json
+from tests.node.network import own_network
 from tests.node.node import Node
 
 NAMESPACE = "weighmaster-system"
@@ -99,6 +105,22 @@ class Cluster:
     def checks(self) -> bool:
         """Whether pods are checked: one is admitted, and one refused by the policy."""
         return (self.outcome(GOOD), self.outcome(BAD)) == ("admitted", "refused")
+
+
+@contextmanager
+def running_cluster(binaries: Binaries, helm: Path, folder: Path) -> Iterator[Cluster]:
+    """A control plane and a node, in a network namespace of their own."""
+    with (
+        own_network(),
+        ControlPlane(binaries, folder / "controlplane") as control_plane,
+        Node(control_plane, folder / "node", (NAMESPACE,)) as node,
+        Api(control_plane.server, control_plane.pki) as api,
+    ):
+        home = folder / "home"
+        home.mkdir()
+        program = Helm(helm, home, {"KUBECONFIG": str(control_plane.kubeconfig)})
+        control_plane.kubectl("create", "namespace", LOAD)
+        yield Cluster(control_plane, node, program, api, folder)
 
 
 GOOD = pod(LOAD, "good", *PINNED)
@@ -227,6 +249,13 @@ def bundles(cluster: Cluster) -> set[str]:
     }
 
 
+def empty_bundles(cluster: Cluster) -> None:
+    """Have the API server trust nobody."""
+    patch = '[{"op":"remove","path":"/webhooks/0/clientConfig/caBundle"}]'
+    for kind in CONFIGURATIONS:
+        cluster.control_plane.kubectl("patch", kind, RELEASE, "--type", "json", "-p", patch)
+
+
 def decoded(text: str) -> str:
     """What a Secret or a webhook configuration has in base64."""
     return base64.b64decode(text).decode()
@@ -272,3 +301,30 @@ def emergency() -> list[list[str]]:
     section, _, _ = after.partition("\n## ")
     blocks = re.findall(r"^ *```sh\n(.*?)^ *```$", section, re.MULTILINE | re.DOTALL)
     return [shlex.split(line) for block in blocks for line in block.splitlines()]
+
+
+def written_by(cluster: Cluster, pod: str, since: datetime) -> set[str]:
+    """What a pod has written since a time, its tries to get the Lease left out.
+
+    Tokens are bound to pods, so the API server's audit log tells replicas apart.
+    """
+    about_pod = "authentication.kubernetes.io/pod-name"
+    return {
+        f"{event['verb']} {event['requestURI']}"
+        for event in cluster.control_plane.audit_events()
+        if event["user"].get("extra", {}).get(about_pod) == [pod]
+        and event["verb"] not in ("get", "list", "watch")
+        and event["objectRef"]["resource"] != "leases"
+        and datetime.fromisoformat(event["requestReceivedTimestamp"]) > since
+    }
+
+
+def families(cluster: Cluster, promtool: Path, role: str) -> set[str]:
+    """The metrics that a role serves, by name; promtool has nothing to say against them."""
+    address = cluster.pods(role)[0]["status"]["podIP"]
+    with urllib.request.urlopen(f"http://{address}:8081/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    check: list[str | Path] = [promtool, "check", "metrics"]
+    ran = subprocess.run(check, input=text, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
+    return set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))

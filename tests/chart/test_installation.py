@@ -10,11 +10,10 @@ import os
 import re
 import signal
 import ssl
-import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,22 +35,23 @@ from tests.chart.installed import (
     bundles,
     decoded,
     emergency,
+    empty_bundles,
+    families,
     gone,
     leading_pod,
     lease_holder,
     older_chart,
     record_columns,
+    running_cluster,
     secret_uid,
     served,
     soon,
+    written_by,
 )
-from tests.chart.program import CHART, IMAGE, Helm, settings
+from tests.chart.program import CHART, settings
 from tests.cluster.rights import asked, granted
 from tests.controlplane.binaries import Binaries
-from tests.controlplane.cluster import ControlPlane
-from tests.node.api import Api
-from tests.node.network import is_possible, own_network
-from tests.node.node import Node
+from tests.node.network import is_possible
 from weighmaster.certificates.stored import ISSUED_AFTER
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -75,19 +75,10 @@ def cluster(
     folder = tmp_path_factory.mktemp("installation")
     for each in (folder, *folder.parents[:2]):
         each.chmod(0o755)
-    with (
-        own_network(),
-        ControlPlane(control_plane_binaries, folder / "controlplane") as control_plane,
-        Node(control_plane, folder / "node", (NAMESPACE,)) as node,
-        Api(control_plane.server, control_plane.pki) as api,
-    ):
-        audit_logs.append(control_plane.audit_log)
-        home = folder / "home"
-        home.mkdir()
-        environment = {"KUBECONFIG": str(control_plane.kubeconfig)}
-        helm = Helm(helm_program, home, environment)
-        control_plane.kubectl("create", "namespace", LOAD)
-        yield Cluster(control_plane, node, helm, api, folder, (*IMAGE, *QUICK))
+    with running_cluster(control_plane_binaries, helm_program, folder) as running:
+        audit_logs.append(running.control_plane.audit_log)
+        running.values += QUICK
+        yield running
 
 
 def test_first_install_fails_closed_and_becomes_ready_by_itself(
@@ -155,22 +146,7 @@ def test_metrics_are_as_prometheus_wants_them_and_all_that_alerts_ask_for_is_the
     """Labels are left out: some series only appear with the first event."""
     alerts = (CHART / "files" / "alerts.yaml").read_text()
     asked = set(re.findall(r"\bweighmaster_[a-z_]+", alerts))
-    shown: dict[str, str] = {}
-    for role in ("webhook", "controller"):
-        address = cluster.pods(role)[0]["status"]["podIP"]
-        with urllib.request.urlopen(f"http://{address}:8081/metrics", timeout=5) as answer:
-            shown[role] = answer.read().decode()
-        ran = subprocess.run(
-            [promtool, "check", "metrics"],
-            input=shown[role],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
-    by_role = {
-        role: set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)) for role, text in shown.items()
-    }
+    by_role = {role: families(cluster, promtool, role) for role in ("webhook", "controller")}
     assert {name.removesuffix("_bucket") for name in asked} <= set().union(*by_role.values())
     for line in alerts.splitlines():
         for job, role in (("WEBHOOK", "webhook"), ("CONTROLLER", "controller")):
@@ -249,9 +225,7 @@ def test_rollback_under_load_loses_no_request(
 
 def test_bundle_that_somebody_empties_is_put_back(cluster: Cluster) -> None:
     authority = decoded(cluster.get("secret", SECRET)["data"]["ca.crt"])
-    patch = '[{"op":"remove","path":"/webhooks/0/clientConfig/caBundle"}]'
-    for kind in CONFIGURATIONS:
-        cluster.control_plane.kubectl("patch", kind, RELEASE, "--type", "json", "-p", patch)
+    empty_bundles(cluster)
     soon(
         lambda: all(authority in decoded(bundle) for bundle in bundles(cluster)),
         "the bundle is not put back",
@@ -284,6 +258,23 @@ def test_controller_that_dies_is_succeeded_within_15_seconds(
     took = time.monotonic() - begun
     record_testsuite_property("fail-over of a killed controller", f"{took:.1f} s")
     assert took < 15
+
+
+def test_leader_that_freezes_writes_nothing_more_when_it_thaws(cluster: Cluster) -> None:
+    """By its own clock it leads for a moment, and there is something to mend."""
+    soon(lambda: leading_pod(cluster) != "", "no pod of the latest roll-out leads")
+    leader, pod = lease_holder(cluster), leading_pod(cluster)
+    process = cluster.node.process_id(pod)
+    begun = datetime.now(UTC) - timedelta(minutes=5)
+    assert written_by(cluster, pod, begun), "nothing is known of what it wrote"
+    os.kill(process, signal.SIGSTOP)
+    soon(lambda: lease_holder(cluster) not in ("", leader), "nobody else leads", within=25)
+    thawed = datetime.now(UTC)
+    empty_bundles(cluster)
+    os.kill(process, signal.SIGCONT)
+    soon(lambda: "no longer leading" in cluster.node.log(pod), "it does not notice")
+    soon(cluster.checks, "the bundle is not put back")
+    assert written_by(cluster, pod, thawed) == set()
 
 
 def test_drained_node_never_takes_the_last_replica(cluster: Cluster) -> None:

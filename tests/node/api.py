@@ -79,8 +79,18 @@ class Api:
         content = "application/strategic-merge-patch+json"
         self.request("PATCH", f"{path}/status", {"status": status}, content)
 
-    def token(self, namespace: str, account: str) -> str:
-        """A token of a service account, good for an hour."""
+    def token(self, namespace: str, account: str, metadata: Json) -> str:
+        """A token of a service account for a pod, good for an hour while the pod is there."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
-        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        bound = {
+            "kind": "Pod",
+            "apiVersion": "v1",
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+        }
+        asked = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"boundObjectRef": bound},
+        }
         return str(self.request("POST", path, asked)["status"]["token"])

@@ -211,7 +211,7 @@ class RunningPod:
     def _fill_account(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         account = self._spec.get("serviceAccountName", "default")
-        (folder / "token").write_text(self._api.token(self.namespace, account))
+        (folder / "token").write_text(self._api.token(self.namespace, account, self.metadata))
         (folder / "namespace").write_text(self.namespace)
         shutil.copy(self._place.authority, folder / "ca.crt")
 
