@@ -81,6 +81,10 @@ WRONG: list[tuple[str, object]] = [
     ("controller__gathering__endpoints", {"hf": "hub.example"}),
     ("controller__gathering__internalHosts", ["https://hub.example"]),
     ("controller__gathering__credentialsSecrets", ["A_B"]),
+    ("certificates__certManager__duration", "90 days"),
+    ("certificates__certManager__renewBefore", ""),
+    ("monitoring__serviceMonitor__interval", 30),
+    ("networkPolicy__apiServerCidrs", ["10.0.0.1"]),
     ("proxy__url", "proxy:3128"),
     ("verifier__cpu", 0),
     ("verifier__cpu", -1),
@@ -107,6 +111,7 @@ def test_value_out_of_bounds_is_refused_by_its_name(helm: Helm, path: str, value
             {"admission__timeoutSeconds": 4, "webhook__evidenceWaitSeconds": 2.5},
             "webhook.evidenceWaitSeconds: must be at least 2 less",
         ),
+        ({"webhook__healthPort": 9443}, "webhook.healthPort: 9443 is webhook.port as well"),
         ({"certificates__source": "secret"}, "certificates.secret.name: which Secret"),
         (
             {"webhook__disruptionBudget__minAvailable": 2},

@@ -11,6 +11,8 @@ from msgspec import Meta, field
 from weighmaster.certificates.plan import Timing
 from weighmaster.chart.workloads import (
     Amounts,
+    Cidr,
+    Duration,
     ExtraAuthorities,
     Host,
     HttpUrl,
@@ -150,8 +152,8 @@ class CertManager(Values, frozen=True):
     """With `source: cert-manager`."""
 
     issuer_ref: Annotated[IssuerRef, described("Who issues.")] = IssuerRef()
-    duration: Annotated[str, described("Lifetime of the certificate.")] = "2160h"
-    renew_before: Annotated[str, described("How long before its end it is renewed.")] = "720h"
+    duration: Annotated[Duration, described("Lifetime of the certificate.")] = "2160h"
+    renew_before: Annotated[Duration, described("How long before its end it is renewed.")] = "720h"
 
 
 class SuppliedCertificate(Values, frozen=True):
@@ -220,8 +222,8 @@ class NetworkPolicies(Values, frozen=True):
         list[Port], described("Ports on which pods reach the API server.")
     ] = field(default_factory=lambda: [443, 6443])
     api_server_cidrs: Annotated[
-        list[str],
-        described("Addresses of the API server; empty for any, since few know them."),
+        list[Cidr],
+        described("Addresses of the API server (CIDR); empty for any, since few know them."),
     ] = field(default_factory=list)
     metrics_from: Annotated[
         list[PodFields],
@@ -236,7 +238,7 @@ class ServiceMonitor(Values, frozen=True):
     labels: Annotated[Labels, described("Labels by which your Prometheus finds it.")] = field(
         default_factory=dict
     )
-    interval: Annotated[str, described("How often metrics are fetched.")] = "30s"
+    interval: Annotated[Duration, described("How often metrics are fetched.")] = "30s"
 
 
 class PrometheusRule(Values, frozen=True):

@@ -24,6 +24,10 @@ Name = Annotated[str, Meta(max_length=253, pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Labels = dict[str, str]
 Host = Annotated[str, Meta(min_length=1, max_length=261, pattern=r"^[A-Za-z0-9.:\[\]-]+$")]
+Cidr = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]+/[0-9]{1,3}$")]
+Duration = Annotated[str, Meta(pattern=r"^([0-9]+(ms|s|m|h))+$")]
+"""As both Go and Prometheus write them."""
+
 HttpUrl = Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?$")]
 Quantity = (
     int | float | Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
