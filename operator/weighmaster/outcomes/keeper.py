@@ -19,9 +19,10 @@ from weighmaster.cluster.recording import COLLECTION, create_record
 from weighmaster.cluster.reflector import ObjectKey, Reflector, Resource
 from weighmaster.core.enforce.verification import LABEL
 from weighmaster.core.evaluate.records import read_record
+from weighmaster.core.evidence import UnavailableReason
 from weighmaster.core.mounted import Verdict
 from weighmaster.core.verify.reasons import VerificationReason
-from weighmaster.errors import ClusterError
+from weighmaster.errors import ClusterError, StagingReason
 from weighmaster.outcomes.entries import Due, Known, due
 from weighmaster.outcomes.incidents import incident
 from weighmaster.outcomes.reports import Report, Reports
@@ -45,7 +46,11 @@ PATIENCE = 60.0
 AGAIN_AFTER = 2.0
 """Seconds until the next look after a write that failed, or with more to write."""
 
-_REASONS = frozenset(reason.value for reason in VerificationReason)
+_REASONS = frozenset(
+    reason.value
+    for reasons in (VerificationReason, UnavailableReason, StagingReason)
+    for reason in reasons
+)
 
 _log = structlog.get_logger()
 

@@ -278,3 +278,11 @@ async def test_a_reason_that_is_none_of_ours_makes_no_series_of_its_own(place: P
     place.cluster.put(ended(made_up, SOON))
     await eventually(lambda: place.counted(Result.REFUSED) == 1)
     assert place.counted(Result.REFUSED, "x" * 60) == 0
+
+
+@pytest.mark.parametrize("reason", ["VolumeFull", "RateLimited"])
+async def test_why_a_model_could_not_be_downloaded_is_counted(place: Place, reason: str) -> None:
+    place.start()
+    failed = Verdict(result=Result.FAILED, reason=reason, message="m", reference=HUB, store=STORE)
+    place.cluster.put(ended(failed, SOON))
+    await eventually(lambda: place.counted(Result.FAILED, reason) == 1)
