@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.cluster.installation import Installation, Role
+from tests.cluster.installation import SYSTEM_NAMESPACE, Installation, Role
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.polling import eventually
 from tests.e2e.asking import admitted
@@ -29,6 +29,7 @@ from tests.e2e.running import (
 )
 from tests.e2e.test_admission import apply
 from tests.e2e.test_evidence import arguments, outcome, signed
+from tests.e2e.test_supplied import put
 from tests.e2e.verifier import run
 from tests.e2e.workloads import PINNED, deployment, pod
 from tests.hub.repositories import model
@@ -128,6 +129,47 @@ def test_key_that_a_content_rule_names_quarantines_what_it_has_verified_when_it_
     event = api.events(namespace, "Quarantined")[0]
     assert "[NotSigned]" in event["message"]
     assert key_authority(public_pem(KEY)).fingerprint in event["message"]
+
+
+def test_key_in_a_secret_is_followed_when_it_changes(
+    control_plane: ControlPlane,
+    namespace: str,
+    policy: MakePolicy,
+    profile: Callable[..., str],
+    api: Api,
+    tmp_path: Path,
+) -> None:
+    """The webhook may read no Secret: it has the key from the policy's status."""
+    repository = signed(model(f"{namespace}-acme/llm"), KEY)
+    write_model(tmp_path / "volume" / "m", repository.files)
+    put(control_plane, "Secret", namespace, SYSTEM_NAMESPACE, value=public_pem(KEY))
+    kept = {"key": {"secretRef": {"name": namespace}}}
+    rule = {"content": {"verify": "BeforeStart", "authorities": [kept]}}
+    name = policy(rule, enforcement=enforcement(profile()))
+    made_of = spec(repository, CLAIM)
+    del made_of["initContainers"]
+    verified = admitted(control_plane, mounting_pod(namespace, "llm", made_of))
+    folder = tmp_path / "container"
+    code, message = run(verified, {"weights": tmp_path / "volume"}, folder)
+    assert code == 0, message
+    report(control_plane, verified, code, message)
+    api.run_all(namespace)
+    time.sleep(5)
+    assert api.confined(namespace) == []
+    other = public_pem(ec.generate_private_key(ec.SECP256R1()))
+    put(control_plane, "Secret", namespace, SYSTEM_NAMESPACE, value=other)
+    changed = time.monotonic()
+    assert eventually(lambda: len(api.confined(namespace)) == 1, within=15)
+    print(f"quarantined within {time.monotonic() - changed:.1f} s")  # noqa: T201
+    assert eventually(lambda: len(api.events(namespace, "Quarantined")) == 1)
+    assert "[NotSigned]" in api.events(namespace, "Quarantined")[0]["message"]
+    later = admitted(control_plane, mounting_pod(namespace, "later", made_of))
+    assert run(later, {"weights": tmp_path / "volume"}, tmp_path / "later")[0] == 1
+    control_plane.kubectl("delete", "secret", namespace, "-n", SYSTEM_NAMESPACE)
+    path = f"/apis/weighmaster.dev/v1alpha1/clustermodelpolicies/{name}"
+    assert eventually(lambda: api.request("GET", path)["status"].get("keys") == [], within=15)
+    warnings = api.request("GET", path)["status"]["warnings"]
+    assert any("cannot be read" in warning for warning in warnings)
 
 
 def pem_of(key: ec.EllipticCurvePrivateKey) -> Json:

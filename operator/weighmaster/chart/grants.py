@@ -137,8 +137,9 @@ GRANTS: tuple[Grant, ...] = (
         resources=tuple(f"{resource}/status" for resource in (*_POLICIES, _RECORDS)),
         verbs=("patch",),
         reason=(
-            "Writes whether a policy is in use and what is known of a model. Whoever may write"
-            " modelrecords/status can forge evidence: grant it to nobody else."
+            "Writes whether a policy is in use, keys kept elsewhere, and what is known of a"
+            " model. Whoever may write these can forge evidence, or choose whose signatures"
+            " count: grant it to nobody else."
         ),
     ),
     Grant(

@@ -29,6 +29,7 @@ from weighmaster.core.evaluate.exceptions import compile_exception
 from weighmaster.core.evaluate.facilities import Cluster, Facilities
 from weighmaster.core.evaluate.policies import compile_policy
 from weighmaster.core.evaluate.profiles import read_profile
+from weighmaster.core.evaluate.published import read_keys
 from weighmaster.core.evaluate.records import read_record
 from weighmaster.core.evaluate.selectors import Labels
 from weighmaster.core.evaluate.snapshot import Snapshot, read_publisher
@@ -76,11 +77,14 @@ KINDS = {resource.names.kind: resource.names.plural for resource in _API}
 _KIND_OF = {plural: kind for kind, plural in KINDS.items()}
 
 
+_Spec = tuple[str, int, frozenset[tuple[str, str]]]
+
+
 class Taken(Struct, frozen=True):
     """An object as it is kept. ``spec`` tells one spec of it from the next, if anything does."""
 
     key: ObjectKey
-    spec: tuple[str, int] | None
+    spec: _Spec | None
     compiled: Any
 
 
@@ -90,7 +94,7 @@ class PolicyStore:
     def __init__(self, installation: Installation = LOCAL) -> None:
         self._installation = installation
         self._objects: dict[str, dict[ObjectKey, Any]] = {name: {} for name in _COMPILERS}
-        self._specs: dict[tuple[str, ObjectKey], tuple[str, int]] = {}
+        self._specs: dict[tuple[str, ObjectKey], _Spec] = {}
         self._snapshot: Snapshot | None = None
         self._changed = asyncio.Event()
 
@@ -170,10 +174,15 @@ class PolicyStore:
         self._changed = asyncio.Event()
 
 
-def _spec(stored: Json) -> tuple[str, int] | None:
-    """What tells one spec of an object from the next; None in files, where nothing does."""
+def _spec(stored: Json) -> _Spec | None:
+    """What tells one spec of an object from the next; None in files, where nothing does.
+
+    The keys in its status belong to it.
+    """
     metadata = read_metadata(stored)
-    return (metadata.uid, metadata.generation) if metadata.uid and metadata.generation else None
+    if not metadata.uid or not metadata.generation:
+        return None
+    return metadata.uid, metadata.generation, frozenset(read_keys(stored).items())
 
 
 def _compile(resource: str, stored: Json) -> object:

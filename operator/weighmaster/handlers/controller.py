@@ -14,21 +14,36 @@ import kopf
 import structlog
 
 from weighmaster.api import GROUP
-from weighmaster.api.v1alpha1 import RESOURCES, VERSION, ModelPublisher, SandboxProfile
+from weighmaster.api.v1alpha1 import (
+    RESOURCES,
+    VERSION,
+    ClusterModelPolicy,
+    ModelPolicy,
+    ModelPublisher,
+    SandboxProfile,
+)
 from weighmaster.cluster.client import ApiClient, Json
 from weighmaster.cluster.reflector import ObjectKey, Reflector, Resource, object_key
 from weighmaster.errors import ClusterError
 from weighmaster.handlers.status import STATES, Surroundings, desired_status
+from weighmaster.records.authorities import kept_elsewhere
+from weighmaster.records.published import NOTHING, KeyReader, Published
 from weighmaster.telemetry import StoreMetrics
 
 RECHECK_INTERVAL = 60.0
 """Seconds between full checks, which notice what no event tells: an exception that expires."""
+
+FOLLOW_INTERVAL = 3.0
+"""Seconds between them while keys are kept in Secrets and ConfigMaps, which nothing tells of."""
 
 RETRY_INTERVAL = 5.0
 """Seconds until the next full check when one has failed in part."""
 
 _PUBLISHERS = ModelPublisher.names.plural
 _PROFILES = SandboxProfile.names.plural
+_WITH_KEYS = frozenset(
+    {ClusterModelPolicy.names.plural, ModelPolicy.names.plural, ModelPublisher.names.plural}
+)
 _KINDS = {resource.names.plural: resource.names.kind for resource in RESOURCES}
 
 _log = structlog.get_logger()
@@ -73,8 +88,13 @@ class StatusReconciler:
         metrics: StoreMetrics,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         omitted: Callable[[], frozenset[str]] = frozenset,
+        keys: KeyReader | None = None,
     ) -> None:
         self._client = client
+        self._keys = keys
+        self._followed = False
+        """Whether keys are known to be kept elsewhere, so that a change of them is looked for."""
+        self._found = False
         self._omitted = omitted
         self._clock = clock
         self._wake = asyncio.Event()
@@ -105,7 +125,9 @@ class StatusReconciler:
         around = self._look_around()
         if around is None:
             return  # it is checked with all others once the dependencies are known
-        status = desired_status(resource, {**stored, "kind": _KINDS[resource]}, around)
+        whole = {**stored, "kind": _KINDS[resource]}
+        published = await self._published(resource, whole)
+        status = desired_status(resource, whole, around, published)
         if status is None:
             return
         namespace, name = object_key(stored)
@@ -118,10 +140,21 @@ class StatusReconciler:
             if error.status != 404:  # deleted meanwhile
                 raise
 
+    async def _published(self, resource: str, stored: Json) -> Published | None:
+        """The keys that an object keeps elsewhere; None while they cannot be read."""
+        if self._keys is None or resource not in _WITH_KEYS:
+            return NOTHING
+        if kept_elsewhere(resource, stored):
+            self._found = True
+            if not self._followed:
+                self._followed = True
+                self._wake.set()  # or the next look would be as late as if there were none
+        return await self._keys.of(resource, stored)
+
     async def _recheck(self) -> None:
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(RECHECK_INTERVAL):
+                async with asyncio.timeout(FOLLOW_INTERVAL if self._followed else RECHECK_INTERVAL):
                     await self._wake.wait()
             self._wake.clear()
             if not await self._check_all():
@@ -130,7 +163,7 @@ class StatusReconciler:
 
     async def _check_all(self) -> bool:
         """Check every object; whether all could be. One that cannot be keeps no other from it."""
-        done = True
+        done, self._found = True, False
         for resource in STATES:
             try:
                 listing = await self._client.list(_collection(resource))
@@ -151,6 +184,7 @@ class StatusReconciler:
                         error=str(error),
                     )
                     done = False
+        self._followed = self._found
         return done
 
     def _look_around(self) -> Surroundings | None:

@@ -25,6 +25,7 @@ from weighmaster.quarantine.keeper import SandboxKeeper
 from weighmaster.quarantine.terms import Terms
 from weighmaster.records.keeper import RecordKeeper
 from weighmaster.records.material import NamespaceMaterial
+from weighmaster.records.published import KeyReader
 from weighmaster.records.supplied import Supplies
 from weighmaster.records.waiting import WaitingWorkloads
 from weighmaster.telemetry import (
@@ -59,7 +60,8 @@ async def run_controller(settings: ControllerSettings) -> None:
             evidence.records.labels(state.value).set_function(partial(keeper.count, state))
         waiting = WaitingWorkloads(client, keeper.held)
         keeper.on_written = waiting.wake
-        statuses = StatusReconciler(client, metrics, omitted=keeper.omitted)
+        keys = KeyReader(material)
+        statuses = StatusReconciler(client, metrics, omitted=keeper.omitted, keys=keys)
         certificates = settings.certificates and CertificateKeeper(
             client, settings.namespace, settings.certificates, CertificateMetrics(registry)
         )

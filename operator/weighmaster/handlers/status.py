@@ -17,6 +17,7 @@ from weighmaster.core.evaluate.policies import compile_policy
 from weighmaster.core.evaluate.snapshot import read_publisher
 from weighmaster.core.evaluate.stored import read_metadata
 from weighmaster.records.authorities import asked_for
+from weighmaster.records.published import NOTHING, Published
 
 Stored = Mapping[str, Any]
 
@@ -124,10 +125,13 @@ STATES: dict[str, Callable[[Stored, Surroundings], Finding]] = {
 """How the state of each resource is found."""
 
 
-def desired_status(resource: str, stored: Stored, around: Surroundings) -> dict[str, Any] | None:
+def desired_status(
+    resource: str, stored: Stored, around: Surroundings, published: Published | None = NOTHING
+) -> dict[str, Any] | None:
     """The status to write, or None when the present one says the same already.
 
-    A condition's time only moves when its status does (Kubernetes API conventions).
+    ``published`` are the keys that it keeps elsewhere; None leaves them as they are. A condition's
+    time only moves when its status does (Kubernetes API conventions).
     """
     found = STATES[resource](stored, around)
     generation = read_metadata(stored).generation
@@ -149,8 +153,10 @@ def desired_status(resource: str, stored: Stored, around: Surroundings) -> dict[
     status = {
         "observedGeneration": generation,
         "conditions": [condition],
-        "warnings": _bounded(found.warnings),
+        "warnings": _bounded((*found.warnings, *(published.problems if published else ()))),
     }
+    if published is not None and (published.keys or present.get("keys")):
+        status["keys"] = published.listed()
     unchanged = all((present.get(key) or []) == (value or []) for key, value in status.items())
     return None if unchanged else status
 

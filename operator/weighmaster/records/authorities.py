@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from weighmaster.api.v1alpha1 import ModelPolicy
+from weighmaster.api.v1alpha1 import ModelPolicy, ModelPublisher
 from weighmaster.api.v1alpha1.authority import ExtendedKeyUsage, Identity, ObjectKeyRef, PemSource
 from weighmaster.api.v1alpha1.publisher import ModelPublisherSpec
 from weighmaster.api.v1alpha1.rules import Rule
@@ -136,6 +136,26 @@ def is_kept_elsewhere(identity: Identity) -> bool:
     if identity.certificate is not None:
         return identity.certificate.roots.pem is None
     return identity.keyless is not None and identity.keyless.trust_root is not None
+
+
+def kept_elsewhere(resource: str, stored: Stored) -> list[Named]:
+    """Identities of one policy or publisher whose keys are elsewhere, each once."""
+    if resource == ModelPublisher.names.plural:
+        identities = _of_publisher(stored)
+    else:
+        identities = [
+            authority
+            for rule in _rules(stored)
+            for part in (rule.signature, rule.content)
+            for authority in (part.authorities if part else ())
+            if authority.publisher is None
+        ]
+    found = {
+        authority_id(identity): identity
+        for identity in identities
+        if identity.keyless is None and is_kept_elsewhere(identity)
+    }
+    return [Named(key, found[key]) for key in sorted(found)]
 
 
 async def resolve(named: Named, material: Material) -> KnownAuthority:

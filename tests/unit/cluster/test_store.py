@@ -225,3 +225,20 @@ def test_exception_counts_in_the_snapshot() -> None:
     store = PolicyStore()
     store.update(EXCEPTIONS, exception())
     assert store.snapshot().problems == ()
+
+
+def test_status_of_a_policy_makes_another_of_it_only_by_the_keys_that_are_published_in_it() -> None:
+    store = PolicyStore()
+    stored = policy()
+    stored["metadata"] |= {"uid": "u", "generation": 1}
+    store.update(CLUSTER_POLICIES, stored)
+    first = store.snapshot()
+    running = {"running": {"violating": 3}}
+    store.update(CLUSTER_POLICIES, {**stored, "status": running})
+    assert store.snapshot() is first
+    keys = [{"id": "0" * 16, "pem": "-----BEGIN PUBLIC KEY-----"}]
+    store.update(CLUSTER_POLICIES, {**stored, "status": {**running, "keys": keys}})
+    second = store.snapshot()
+    assert second is not first
+    store.update(CLUSTER_POLICIES, {**stored, "status": {"keys": keys}})
+    assert store.snapshot() is second

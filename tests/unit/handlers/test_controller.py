@@ -6,16 +6,21 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from tests.signing.bundles import public_pem
 from tests.unit.cluster.api_server import ApiServer, status
 from tests.unit.cluster.conftest import eventually
 from tests.unit.core.builders import policy
+from tests.unit.records.cluster import FakeMaterial
 from weighmaster.cluster.client import ApiClient
 from weighmaster.cluster.connection import Connection
+from weighmaster.errors import ClusterError
 from weighmaster.handlers import controller as controller_module
 from weighmaster.handlers.controller import KnownNames, StatusReconciler
+from weighmaster.records.published import KeyReader
 from weighmaster.telemetry import StoreMetrics
 
 pytestmark = pytest.mark.network
@@ -125,3 +130,40 @@ def test_names_are_unknown_before_they_are_listed_and_tell_of_changes_only() -> 
     names.remove("x", ("", "one"))
     assert names.of("x") == frozenset()
     assert len(changes) == 3
+
+
+async def test_key_that_changes_in_its_secret_is_published_anew(
+    api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controller_module, "FOLLOW_INTERVAL", 0.02)
+    material = FakeMaterial()
+    keys = [public_pem(ec.generate_private_key(ec.SECP256R1())) for _ in range(2)]
+    material.put_secret("k", value=keys[0].encode())
+    signed = policy({"signature": {"authorities": [{"key": {"secretRef": {"name": "k"}}}]}})
+
+    def published() -> list[str]:
+        return [
+            key["pem"]
+            for path, patch in api.patches
+            if "clustermodelpolicies" in path
+            for key in patch["status"].get("keys", ())
+        ]
+
+    async with ApiClient(lambda: Connection(api.url, None, None)) as client:
+        metrics = StoreMetrics(CollectorRegistry())
+        reconciler = StatusReconciler(client, metrics, keys=KeyReader(material))
+        running = asyncio.create_task(reconciler.run())
+        await eventually(lambda: reconciler.not_ready() is None)
+        await asyncio.sleep(0.1)  # it looks again in a minute, for all it knows
+        api.put("a", spec=signed["spec"])
+        await reconciler.check("clustermodelpolicies", signed)
+        await eventually(lambda: keys[0] in published())
+        material.failure = ClusterError("no route to host")
+        await asyncio.sleep(0.1)
+        assert set(published()) == {keys[0]}
+        material.failure = None
+        material.put_secret("k", value=keys[1].encode())
+        await eventually(lambda: keys[1] in published())
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running

@@ -13,6 +13,7 @@ from weighmaster.handlers.status import (
     Surroundings,
     desired_status,
 )
+from weighmaster.records.published import Published
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 STAMP = "2026-11-24T12:00:00Z"
@@ -194,3 +195,17 @@ def test_publisher_that_cannot_be_used_counts_as_missing_and_says_so() -> None:
 @pytest.mark.parametrize("stored", [{}, {"spec": None}, {"metadata": {}, "spec": []}])
 def test_status_never_fails(resource: str, stored: dict[str, Any]) -> None:
     assert ready(resource, stored)["status"] == "False"
+
+
+def test_keys_are_published_taken_back_and_left_alone_while_nobody_can_read_them() -> None:
+    stored = policy(KNOWN)
+    kept = Published({"0" * 16: "pem"})
+    found = desired_status(POLICIES, stored, around(), kept)
+    assert found is not None
+    assert found["keys"] == [{"id": "0" * 16, "pem": "pem"}]
+    stored["status"] = found
+    assert desired_status(POLICIES, stored, around(), kept) is None
+    assert desired_status(POLICIES, stored, around(), None) is None
+    gone = desired_status(POLICIES, stored, around(), Published(problems=("it is gone",)))
+    assert gone is not None
+    assert (gone["keys"], gone["warnings"]) == ([], ["it is gone"])

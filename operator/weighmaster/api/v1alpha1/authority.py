@@ -146,6 +146,38 @@ class Identity(Schema, frozen=True, kw_only=True):
     ] = None
 
 
+class PublishedKey(Schema, frozen=True, kw_only=True):
+    """A public key, or root certificates, that an authority keeps in a Secret or ConfigMap."""
+
+    id: Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9a-f]{16}$",
+            description="The authority, as records know it: a digest of how it is written.",
+        ),
+    ]
+    pem: Annotated[
+        str,
+        Meta(max_length=131072, description="The key or the roots, written anew as PEM."),
+    ]
+
+
+PublishedKeys = Annotated[
+    list[PublishedKey],
+    Meta(
+        max_length=64,
+        description=(
+            "Keys and roots that the spec keeps in Secrets and ConfigMaps, for the webhook, which"
+            " may not read these. Whoever may write them chooses whose signatures count."
+        ),
+        extra_json_schema={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["id"],
+        },
+    ),
+]
+
+
 class Authority(Identity, frozen=True, kw_only=True):
     """Someone who may sign: an identity, or whoever the model's own publisher names."""
 

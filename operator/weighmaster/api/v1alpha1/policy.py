@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from weighmaster.api.resource import Column, Names, Resource, Schema, Scope, Validation
+from weighmaster.api.v1alpha1.authority import PublishedKeys
 from weighmaster.api.v1alpha1.meta import (
     READY_COLUMNS,
     LabelSelector,
@@ -268,6 +269,7 @@ class PolicyStatus(Status, frozen=True, kw_only=True):
     running: Annotated[
         RunningStatus | None, Meta(description="What the policy finds among running pods.")
     ] = None
+    keys: PublishedKeys = field(default_factory=list)
 
 
 _COLUMNS = (

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from weighmaster.api.resource import Column, Names, Resource, Schema, Scope
-from weighmaster.api.v1alpha1.authority import Identity
+from weighmaster.api.v1alpha1.authority import Identity, PublishedKeys
 from weighmaster.api.v1alpha1.jurisdictions import Jurisdiction
 from weighmaster.api.v1alpha1.meta import READY_COLUMNS, NamespaceReference, ObjectMeta, Status
 
@@ -43,6 +43,12 @@ class ModelPublisherSpec(Schema, frozen=True, kw_only=True):
     ] = field(default_factory=list)
 
 
+class PublisherStatus(Status, frozen=True, kw_only=True):
+    """What the controller found out about a publisher."""
+
+    keys: PublishedKeys = field(default_factory=list)
+
+
 class ModelPublisher(Resource, frozen=True, kw_only=True):
     """A publisher of models: its namespaces, its jurisdiction, and who signs for it."""
 
@@ -56,4 +62,4 @@ class ModelPublisher(Resource, frozen=True, kw_only=True):
 
     metadata: ObjectMeta
     spec: ModelPublisherSpec
-    status: Status = field(default_factory=Status)
+    status: PublisherStatus = field(default_factory=PublisherStatus)

@@ -4,6 +4,8 @@ Each gives pass, fail, error or skip, never a bare truth value. Its message says
 what to do, without naming the policy or the reference: ``respond`` puts those in front.
 """
 
+from msgspec import structs
+
 from weighmaster.api.v1alpha1 import rules
 from weighmaster.core.evaluate.attestation_check import attestation_check
 from weighmaster.core.evaluate.content_checks import content_check, signed_in_place
@@ -15,6 +17,7 @@ from weighmaster.core.evaluate.evidence_checks import (
 )
 from weighmaster.core.evaluate.expressions import Expression
 from weighmaster.core.evaluate.origin import origin_check
+from weighmaster.core.evaluate.published import Keys, with_keys
 from weighmaster.core.evaluate.subject import Subject
 from weighmaster.core.evaluate.verdict import (
     PASS,
@@ -31,8 +34,11 @@ from weighmaster.errors import ExpressionError, PolicyError
 _EVIDENCE = "evidence not available yet"
 
 
-def compile_rule(rule: rules.Rule) -> Check:
-    """The check of a rule; raises PolicyError when the rule cannot be used."""
+def compile_rule(rule: rules.Rule, keys: Keys | None = None) -> Check:
+    """The check of a rule; raises PolicyError when the rule cannot be used.
+
+    ``keys`` are what was published of the key material that its authorities keep elsewhere.
+    """
     members = [name for name in rules.MEMBERS if getattr(rule, name) is not None]
     if len(members) != 1:
         raise PolicyError(f'rule "{rule.name}" needs exactly one of {", ".join(rules.MEMBERS)}')
@@ -47,11 +53,13 @@ def compile_rule(rule: rules.Rule) -> Check:
     if rule.format:
         return _format(rule.format)
     if rule.signature:
-        return _signature(rule.signature)
+        return _signature(rule.signature, keys or {})
     if rule.license:
         return license_check(rule.license)
     if rule.content:
-        return content_check(rule.content)
+        content = rule.content
+        authorities = with_keys(content.authorities, keys or {})
+        return content_check(structs.replace(content, authorities=authorities))
     if rule.attestation:
         return _attestation(rule.name, rule.attestation)
     return _needs_evidence(members[0])
@@ -62,13 +70,14 @@ def _needs_evidence(member: str) -> Check:
     return lambda _: verdict
 
 
-def _signature(rule: rules.SignatureRule) -> Check:
-    by_evidence = signature_check(rule)
+def _signature(rule: rules.SignatureRule, keys: Keys) -> Check:
+    by_evidence = signature_check(rule)  # records know authorities by how they are written
+    written_out = structs.replace(rule, authorities=with_keys(rule.authorities, keys))
 
     def check(subject: Subject) -> Verdict:
         if fetchable(subject):
             return by_evidence(subject)
-        return signed_in_place(rule, subject) or by_evidence(subject)
+        return signed_in_place(written_out, subject) or by_evidence(subject)
 
     return check
 

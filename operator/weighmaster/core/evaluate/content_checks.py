@@ -216,6 +216,8 @@ def _signatures(
         return Signatures(
             authorities=tuple(authorities), threshold=rule.threshold, coverage=rule.coverage
         )
+    if _KEPT in told:  # which says nothing against the weights
+        return error(Reason.NOT_VERIFIABLE, f"cannot be verified in its pod: {_KEPT}")
     return fail(
         Reason.NOT_VERIFIABLE,
         "has to be verified in its pod, and there is nothing to verify it by:"
@@ -233,12 +235,12 @@ def _signer(identity: Identity) -> Signer | str:
     """A signer with key material; or why there is none here."""
     if identity.key is not None:
         if identity.key.pem is None:
-            return _KEPT.format("a key")
+            return _KEPT
         return Signer(key=identity.key.pem)
     if identity.certificate is not None:
         certificate = identity.certificate
         if certificate.roots.pem is None:
-            return _KEPT.format("root certificates")
+            return _KEPT
         return Signer(
             roots=certificate.roots.pem,
             subject=certificate.subject,
@@ -256,4 +258,7 @@ def _signer(identity: Identity) -> Signer | str:
     return "an authority names nobody"
 
 
-_KEPT = "{} is kept in a Secret or ConfigMap, which pods are not given; write its PEM into the rule"
+_KEPT = (
+    "the controller has not published a key that is kept in a Secret or ConfigMap; the warnings in"
+    " the status of the policy, or ModelPublisher, say why"
+)

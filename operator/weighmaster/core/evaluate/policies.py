@@ -23,6 +23,7 @@ from weighmaster.api.v1alpha1.rules import Pin, Rule
 from weighmaster.core.evaluate.checks import compile_rule
 from weighmaster.core.evaluate.expressions import estimate_cost
 from weighmaster.core.evaluate.predicates import PredicateExpression
+from weighmaster.core.evaluate.published import read_keys
 from weighmaster.core.evaluate.scope import Scope
 from weighmaster.core.evaluate.stored import read_metadata
 from weighmaster.core.evaluate.verdict import Check, Verdict
@@ -110,8 +111,9 @@ def compile_policy(stored: Mapping[str, Any]) -> Policy:
     try:
         typed = read_spec(stored)
         _require_sense(typed)
+        keys = read_keys(stored)
         checks = tuple(
-            CompiledRule(rule.name, compile_rule(rule), not (rule.code or rule.expression))
+            CompiledRule(rule.name, compile_rule(rule, keys), not (rule.code or rule.expression))
             for rule in typed.rules
         )
     except (msgspec.ValidationError, PolicyError) as error:

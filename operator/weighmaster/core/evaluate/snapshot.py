@@ -15,6 +15,7 @@ from weighmaster.core.evaluate.exceptions import Approval
 from weighmaster.core.evaluate.facilities import NO_FACILITIES, Cluster, Facilities
 from weighmaster.core.evaluate.memory import Memory
 from weighmaster.core.evaluate.policies import Policy, PolicyKey
+from weighmaster.core.evaluate.published import read_keys, with_keys
 from weighmaster.core.evaluate.records import Record, authority_id
 from weighmaster.core.evaluate.selectors import NAMESPACE_NAME_LABEL, Labels
 from weighmaster.core.evaluate.stored import read_metadata
@@ -54,7 +55,7 @@ def read_publisher(stored: Mapping[str, Any]) -> Publisher:
         jurisdiction=spec.jurisdiction,
         references=tuple(spec.references),
         authorities=tuple(authority_id(identity) for identity in spec.identities),
-        identities=tuple(spec.identities),
+        identities=tuple(with_keys(spec.identities, read_keys(stored))),
     )
 
 
