@@ -88,12 +88,16 @@ class Role:
 class Installation:
     """Weighmaster in a control plane.
 
-    ``directory`` is for its certificate and logs, ``controller`` for more of its arguments. Each
-    role acts as its own service account, with the rights that the chart grants it.
+    ``directory`` is for its certificate and logs, ``controller`` and ``webhook`` for more of their
+    arguments. Each role acts as its own service account, with the rights that the chart grants it.
     """
 
     def __init__(
-        self, control_plane: ControlPlane, directory: Path, controller: tuple[str, ...] = ()
+        self,
+        control_plane: ControlPlane,
+        directory: Path,
+        controller: tuple[str, ...] = (),
+        webhook: tuple[str, ...] = (),
     ) -> None:
         self.control_plane = control_plane
         self.port = free_port()
@@ -103,6 +107,7 @@ class Installation:
             *("--host", "127.0.0.1", "--port", str(self.port)),
             *("--tls-cert", str(directory / "tls.crt"), "--tls-key", str(directory / "tls.key")),
             *("--image", OWN_IMAGE),
+            *webhook,
         ]
         self.certificate_file = directory / "tls.crt"
         self.webhook = Role(

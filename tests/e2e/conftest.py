@@ -129,8 +129,13 @@ def installation(
     controller = ["--endpoint", f"hf={hub.url}"]
     for host in hosts:
         controller += ["--internal-host", host, "--plain-http-host", host]
+    webhook = (
+        *("--staging-endpoint", f"hf={hub.url}"),
+        *("--staging-internal-host", hub.address),
+        *("--staging-plain-http-host", hub.address),
+    )
     directory = tmp_path_factory.mktemp("weighmaster")
-    with Installation(control_plane, directory, tuple(controller)) as installed:
+    with Installation(control_plane, directory, tuple(controller), webhook) as installed:
         yield installed
 
 

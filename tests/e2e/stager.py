@@ -6,33 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
-
 from tests.e2e.verifier import own_container
 from tests.hub.repositories import Repository
-from tests.hub.server import Hub
-from weighmaster.core import staged
-from weighmaster.core.staged import CONTAINER, VARIABLE, decode_downloads, encode_downloads
+from weighmaster.core.staged import CONTAINER
 
 Json = dict[str, Any]
 
 MOUNT = "/weighmaster/models"
 
 
-def stage(pod: Json, volume: Path, hub: Hub, folder: Path) -> tuple[int, str]:
+def stage(pod: Json, volume: Path, folder: Path) -> tuple[int, str]:
     """Run its very command with its very environment; its exit code and termination message.
 
-    ``volume`` is the folder that stands for the pod's volume. The hub is on loopback, which no
-    installation would name.
+    ``volume`` is the folder that stands for the pod's volume.
     """
     container = own_container(pod, CONTAINER)
     environment = {each["name"]: each.get("value", "") for each in container["env"]}
-    reached = staged.Hub(
-        endpoints={"hf": hub.url},
-        internal_hosts=(hub.address,),
-        plain_http_hosts=(hub.address,),
-    )
-    told = structs.replace(decode_downloads(environment[VARIABLE]), hub=reached)
     volume.mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True)
     message = folder / "message"
@@ -41,7 +30,6 @@ def stage(pod: Json, volume: Path, hub: Hub, folder: Path) -> tuple[int, str]:
         [str(Path(sys.executable).parent / program), *arguments],
         env={
             **environment,
-            VARIABLE: encode_downloads(told),
             "WEIGHMASTER_STAGE_MODELS": str(volume),
             "WEIGHMASTER_STAGE_TERMINATION_LOG": str(message),
         },

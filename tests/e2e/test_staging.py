@@ -74,7 +74,6 @@ def test_deployment_of_a_branch_comes_up_with_its_commit_where_pod_security_is_r
     namespace: str,
     policy: MakePolicy,
     repository: Repository,
-    hub: Hub,
     tmp_path: Path,
 ) -> None:
     label = "pod-security.kubernetes.io/enforce=restricted"
@@ -96,7 +95,7 @@ def test_deployment_of_a_branch_comes_up_with_its_commit_where_pod_security_is_r
     ]
     assert {"name": "HF_HUB_OFFLINE", "value": "1"} in server["env"]
     assert {"name": VOLUME, "mountPath": MOUNT, "readOnly": True} in server["volumeMounts"]
-    code, message = stage(made, tmp_path / "volume", hub, tmp_path / "container")
+    code, message = stage(made, tmp_path / "volume", tmp_path / "container")
     verdict = decode_verdict(message)
     assert verdict is not None, message
     assert (code, verdict.result) == (0, Result.VERIFIED), message
@@ -125,7 +124,7 @@ def test_flipped_byte_from_the_hub_keeps_the_server_from_starting_and_is_told_by
     assert apply(control_plane, manifest)[0] == 0
     made = only_pod(control_plane, namespace)
     hub.add(flipped(repository, WEIGHTS))
-    code, message = stage(made, tmp_path / "volume", hub, tmp_path / "container")
+    code, message = stage(made, tmp_path / "volume", tmp_path / "container")
     verdict = decode_verdict(message)
     assert verdict is not None, message
     assert (code, verdict.result, verdict.files) == (1, Result.REFUSED, (WEIGHTS,)), message
