@@ -8,14 +8,15 @@ Every form is one that the runtime documents; where none is known, nothing is st
 - SGLang: ``--model-path`` is a local folder or a repository, ``--served-model-name`` as above;
   ``--lora-paths`` takes ``name=path``, and a name alone stands for both (``ServerArgs``).
 - TGI: ``--model-id`` is a repository or a local folder, requests may name any model.
-  ``LORA_ADAPTERS`` takes ``name=path`` (``parse_lora_adapters``). LoRAX: the same ``--model-id``.
+  ``LORA_ADAPTERS`` takes ``name=path`` (``parse_lora_adapters``).
 - TEI: ``--model-id`` is a repository or a local folder; what requests say of the model is ignored.
 - Infinity: ``--model-id`` and ``--served-model-name``, or ``INFINITY_MODEL_ID`` and
   ``INFINITY_SERVED_MODEL_NAME``, each for every model.
 - LMDeploy: ``api_server MODEL_PATH``, and ``--model-name``, which is that path unless it is given.
 - KServe's Hugging Face server: ``--model_dir`` is what ``--model_id`` is for the hub; it serves
   under ``--model_name``, whatever the model is.
-- DJL Serving: ``HF_MODEL_ID`` and ``OPTION_MODEL_ID`` (``option.model_id``) take paths.
+- DJL Serving: ``HF_MODEL_ID`` and ``OPTION_MODEL_ID`` (``option.model_id``) take paths; it serves
+  under ``lmi``, whatever the model is.
 
 Offline, Transformers and huggingface_hub, which all of these load by, ask no hub for anything
 (``HF_HUB_OFFLINE``, ``TRANSFORMERS_OFFLINE``).
@@ -81,7 +82,6 @@ FORMS: dict[str, Form] = {
         variables={"MODEL_ID": None, "HF_MODEL_ID": None, "LORA_ADAPTERS": None},
         adapters=True,
     ),
-    "lorax": Form(variables={"MODEL_ID": None, "HF_MODEL_ID": None}),
     "tei": Form(variables={"MODEL_ID": None, "HF_MODEL_ID": None}),
     "infinity": Form(
         name="--served-model-name",
@@ -106,6 +106,7 @@ INSTEAD = "fetch it with `hf download --revision` in an init container and give 
 
 _WHY = {
     "dynamo": "its frontend reads the model's files too, and has no part in the pod",
+    "lorax": "requests that name the model would be taken to name an adapter, to be fetched",
     "tensorrt-llm": "it would serve the model by another name, that of its folder",
     "llama.cpp": "it has no option for a commit",
     "python": "it is named in code, which is not changed",
