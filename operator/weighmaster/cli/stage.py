@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 
 import click
@@ -12,6 +13,9 @@ from weighmaster.core.mounted import TERMINATION_LOG, Result, Verdict
 from weighmaster.core.staged import MODELS, TOKEN, VARIABLE, decode_downloads
 from weighmaster.staging.run import Work, stage_models
 from weighmaster.telemetry import configure_logging
+
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code of a container that was told to end, as shells have it."""
 
 
 @click.command()
@@ -48,6 +52,10 @@ def stage(models: Path, termination_log: Path, streams: int) -> None:
     Exit codes: 0 all as expected, 1 not as expected, 2 it could not be downloaded.
     """
     configure_logging("info")
+    os.umask(0o022)  # whoever the servers run as has to read it
+    # The first process of a container is deaf to signals that it does not ask for. Nothing has to
+    # be put in order: what is there is verified again by whoever comes next.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(TERMINATED))
     try:
         downloads = decode_downloads(os.environ.get(VARIABLE, ""))
     except ValueError:

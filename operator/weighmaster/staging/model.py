@@ -80,6 +80,8 @@ class Model:
         """What was served already, if it is all as expected: the hub is not needed then."""
         try:
             files = walk(self._place.hidden)
+            if any(file.symlink for file in files):
+                return None
             hashed = hash_files(files, ALGORITHM, Hashing(progress=engine.progress))
             digests = {name: file.digest or "" for name, file in hashed.items()}
             if not all(map(is_loadable, digests)):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.unit.staging.conftest import FOLDER, WEIGHTS, Staged
+from tests.unit.staging.conftest import FOLDER, OTHER, WEIGHTS, Staged
 from weighmaster.core.mounted import Result
 
 PRECIOUS = Path("/etc/passwd")
@@ -92,3 +92,14 @@ async def test_what_does_not_belong_there_is_gone_in_the_end(
     assert staging.files() == staging.wanted()
     assert _precious() == before
     assert sorted(path.name for path in staging.volume.iterdir()) == [FOLDER.partition("/")[0]]
+
+
+async def test_a_link_to_the_same_bytes_is_replaced_by_a_file(staging: Staged) -> None:
+    staging.repository.files[OTHER] = staging.repository.files[WEIGHTS]
+    await staging.run()
+    path = staging.served / WEIGHTS
+    path.unlink()
+    path.symlink_to(OTHER)
+    assert (await staging.run()).result is Result.VERIFIED
+    assert staging.files() == staging.wanted()
+    assert not path.is_symlink()

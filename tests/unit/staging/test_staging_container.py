@@ -203,6 +203,30 @@ def test_a_container_that_is_killed_goes_on_where_it_was(container: Container) -
     assert asked_for(container.hub.seen, sizes) == sum(sizes.values()) - sum(kept.values())
 
 
+def test_a_container_that_is_told_to_end_ends_at_once_and_can_be_continued(
+    container: Container,
+) -> None:
+    with container.start() as process:
+        while not container.kept():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 128 + signal.SIGTERM
+        process.communicate()
+    assert not container.served.exists()
+    assert container.run()[0] == 0
+    assert_served(container)
+
+
+def test_servers_of_any_user_can_read_what_is_there(container: Container) -> None:
+    before = os.umask(0o077)
+    try:
+        assert container.run()[0] == 0
+    finally:
+        os.umask(before)
+    assert all(path.stat().st_mode & 0o004 for path in container.models.rglob("*"))
+    assert all(path.stat().st_mode & 0o005 == 0o005 for path in container.served.parents[:2])
+
+
 def test_what_a_killed_container_has_left_is_not_trusted(container: Container) -> None:
     kept = container.kill_half_way()
     name = max(kept, key=lambda name: kept[name])
