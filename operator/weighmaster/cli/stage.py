@@ -2,20 +2,16 @@
 
 import asyncio
 import os
-import signal
 from pathlib import Path
 
 import click
 import uvloop
 
-from weighmaster.cli.verdicts import EXIT_CODES, Reporter, leave, tell
+from weighmaster.cli.verdicts import EXIT_CODES, Reporter, end_when_told, leave, tell
 from weighmaster.core.mounted import TERMINATION_LOG, Result, Verdict
 from weighmaster.core.staged import MODELS, TOKEN, VARIABLE, decode_downloads
 from weighmaster.staging.run import Work, stage_models
 from weighmaster.telemetry import configure_logging
-
-TERMINATED = 128 + signal.SIGTERM
-"""Exit code of a container that was told to end, as shells have it."""
 
 
 @click.command()
@@ -53,9 +49,7 @@ def stage(models: Path, termination_log: Path, streams: int) -> None:
     """
     configure_logging("info")
     os.umask(0o022)  # whoever the servers run as has to read it
-    # The first process of a container is deaf to signals that it does not ask for. Nothing has to
-    # be put in order: what is there is verified again by whoever comes next.
-    signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(TERMINATED))
+    end_when_told()
     try:
         downloads = decode_downloads(os.environ.get(VARIABLE, ""))
     except ValueError:

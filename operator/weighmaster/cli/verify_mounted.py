@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from weighmaster.cli.verdicts import EXIT_CODES, Reporter, leave, tell
+from weighmaster.cli.verdicts import EXIT_CODES, Reporter, end_when_told, leave, tell
 from weighmaster.core.mounted import (
     MOUNTS,
     TERMINATION_LOG,
@@ -46,6 +46,7 @@ def verify_mounted(mounts: Path, termination_log: Path, threads: int | None) -> 
     Exit codes: 0 all as expected, 1 not as expected, 2 the expectations cannot be used.
     """
     configure_logging("info")
+    end_when_told()
     hashing = Hashing(threads, Reporter("verifying"))
     try:
         expectations = decode_expectations(os.environ.get(VARIABLE, ""))

@@ -179,6 +179,23 @@ def test_a_container_that_is_killed_half_way_leaves_nothing_and_starts_again(
     assert container.run()[0] == 0
 
 
+def test_a_container_that_is_told_to_end_ends_at_once(container: Container) -> None:
+    with container.start() as process:
+        status = Path(f"/proc/{process.pid}/status")
+        while not _catches(status, signal.SIGTERM):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 128 + signal.SIGTERM
+        process.communicate()
+    assert not container.verdict_file.exists()
+
+
+def _catches(status: Path, number: int) -> bool:
+    """Whether a process has a handler for a signal (proc(5), SigCgt)."""
+    (mask,) = (line for line in status.read_text().splitlines() if line.startswith("SigCgt"))
+    return bool(int(mask.split()[1], 16) >> (number - 1) & 1)
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[]", "not json"])
 def test_expectations_that_cannot_be_used_are_no_pass(container: Container, text: str) -> None:
     code, _ = container.run(text)
