@@ -59,7 +59,7 @@ class Layout:
         writer, reader = self._last_writer, self._first_reader
         if writer is not None and reader is not None and reader.index < writer.index:
             return (
-                f"{writer.path} writes to the volume after {reader.path} has begun to read from it;"
+                f"{writer.path} can write to the volume after {reader.path} has begun to read it;"
                 " put it before"
             )
         return None
@@ -90,11 +90,15 @@ class Layout:
         writers = [
             member
             for member in self._others
-            if not member.stays
-            and member.name not in self._readers
-            and (member.writes(self.volumes) or member.name in self._fetchers)
+            if not member.stays and member.name not in self._readers and self._could_write(member)
         ]
         return writers[-1] if writers else None
+
+    def _could_write(self, member: Member) -> bool:
+        """Whether it has the volume to write, or need not ask for it."""
+        return (
+            member.writes(self.volumes) or member.name in self._fetchers or member.passes_mounts_by
+        )
 
     @property
     def _first_reader(self) -> Member | None:
