@@ -80,6 +80,8 @@ def _process(use: ModelUse) -> list[str]:
         lines.append(f"remote code: {process.remote_code}")
     if process.runtime_adapters is not Setting.OFF:
         lines.append(f"adapters at run time: {process.runtime_adapters}")
+    if process.unseen_settings:
+        lines.append(f"settings not seen: {', '.join(process.unseen_settings)}")
     if process.origin_overrides:
         lines.append(f"origin overridden by {', '.join(process.origin_overrides)}")
     return lines

@@ -226,8 +226,9 @@ EXPLANATIONS: dict[Reason, str] = {
         " `onUnknown` decides."
     ),
     Reason.SETTING_UNKNOWN: (
-        "A setting that the rule forbids takes its value from somewhere admission cannot see."
-        " `onUnknown` decides; write the value into the manifest."
+        "A setting that the rule forbids takes its value from somewhere admission cannot see, or"
+        " may: `envFrom` without a prefix can set any. `onUnknown` decides; write the value into"
+        " the manifest, or give the `envFrom` a prefix."
     ),
     Reason.EXPRESSION_ERROR: (
         "The rule's CEL expression failed for this model use. `onUnknown` decides."

@@ -53,8 +53,9 @@ class Process(Struct, frozen=True):
 
     ``remote_code``: code that comes with a model may run. ``runtime_adapters``: adapters may be
     loaded by API after the start. ``origin_overrides``: names of settings that change where
-    references are fetched from, such as ``HF_ENDPOINT``. ``load_format``: the weight format the
-    runtime was told to expect, as its own flag spells it, when one was given.
+    references are fetched from, such as ``HF_ENDPOINT``; ``unseen_settings``: ConfigMaps and
+    Secrets, whose content admission does not see, that may hold one. ``load_format``: the weight
+    format the runtime was told to expect, as its own flag spells it, when one was given.
     """
 
     runtime: str
@@ -62,6 +63,7 @@ class Process(Struct, frozen=True):
     remote_code: Setting = Setting.OFF
     runtime_adapters: Setting = Setting.OFF
     origin_overrides: tuple[str, ...] = ()
+    unseen_settings: tuple[str, ...] = ()
     load_format: str | None = None
 
 

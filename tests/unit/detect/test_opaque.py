@@ -26,6 +26,16 @@ OPAQUE = {
     "a variable after exec": "exec $CMD",
     "eval of a variable": 'eval "$CMD"',
     "what another command prints": "$(cat /etc/command) --port 1",
+    "found by find": "find /usr/local -name vllm -exec {} serve a/b \\;",
+    "in awk": """awk 'BEGIN{system("vllm serve a/b")}'""",
+    "in awk, read": """awk 'BEGIN{"vllm serve a/b" | getline}'""",
+    "in sed": "echo x | sed '1e vllm serve a/b'",
+    "of tar": "tar cf /dev/null /etc/hostname --checkpoint=1 --checkpoint-action=exec='vllm serve a/b'",
+    "in Perl": """perl -e 'exec "vllm", "serve", "a/b"'""",
+    "in Node": """node -e 'require("child_process").execSync("vllm serve a/b")'""",
+    "made by Python": "python3 -c \"import subprocess; subprocess.run(['vl' + 'lm', 'serve', 'a/b'])\"",
+    "imported by Python": "python3 -c \"__import__('o' + 's').system(c)\"",
+    "hidden in Python": "python3 -c \"import os; getattr(os, 'sys' + 'tem')('x')\"",
     "Python that decodes": "python3 -c 'import base64; exec(base64.b64decode(\"aQ==\"))'",
     "Python that fetches": "python3 -c 'import urllib.request as u; exec(u.urlopen(\"http://x\").read())'",
 }
@@ -45,6 +55,43 @@ def test_in_a_servers_image_a_command_is_unresolved_that_is(script: str) -> None
 @pytest.mark.parametrize("script", OPAQUE.values(), ids=OPAQUE.keys())
 def test_in_an_ordinary_image_a_command_is_nothing_that_is(script: str) -> None:
     assert references(shell(script, image="registry.example/shop:1")) == set()
+
+
+STRANGE = {
+    "a program nobody knows": container("/opt/start", "--port", "1", image=VLLM),
+    "a module nobody knows": container("python3", "-m", "bank.server", image=VLLM),
+    "a makefile": shell("printf 'a:\\n\\tvllm serve a/b' | make -f -", image=VLLM),
+    "a package's program": container("uv", "run", "start", image=VLLM),
+    "a program behind tools": shell("mkdir -p /x && cd /x && exec start-it", image=VLLM),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("made", STRANGE.values(), ids=STRANGE.keys())
+def test_in_a_servers_image_a_program_is_unresolved_that_is(made: Any) -> None:
+    assert {name[:11] for name in references(made)} == {"unresolved:"}
+
+
+def test_the_same_program_in_another_image_is_nothing() -> None:
+    for made in STRANGE.values():
+        assert references({**made, "image": "registry.example/shop:1"}) == set()
+
+
+BESIDE = {
+    "tools": "nvidia-smi; python3 -m pip list; cp /a /b; uname -a; date",
+    "text": "awk '{print $1}' /x; sed -e 's/a/e/' -e 's/e/b/g' /y; find / -name x -delete; tar xzf /z",
+    "Python that starts tools": "python3 -c \"import subprocess; subprocess.run(['nvidia-smi'])\"",
+    "Python that starts nothing": 'python3 -c "import platform, torch; print(platform.system(), torch.cuda.is_available())"',
+    "an environment": "conda create -n vllm; uv pip install vllm; uv sync",
+    "a store of caches": "mooncake_master --rpc_port 50051",
+    "a front end": "python3 -m dynamo.frontend --http-port 8000",
+    "an alias of itself": "alias ls='ls --color'; ls",
+    "a trap that is taken back": "trap - EXIT; trap '' INT; trap 'kill 0' TERM; sleep infinity",
+}
+
+
+@pytest.mark.parametrize("script", BESIDE.values(), ids=BESIDE.keys())
+def test_in_a_servers_image_these_load_nothing(script: str) -> None:
+    assert references(shell(script, image=VLLM, resources=GPU)) == set()
 
 
 def test_a_command_from_a_config_map_is_unresolved() -> None:

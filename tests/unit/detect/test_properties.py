@@ -162,6 +162,9 @@ def _seconds(document: Any) -> float:
         "if x; then ", "[", "$A", '"$@" ', "f() {", "case a in b) ", "echo a | sh;", "\n#", "a=(",
         "&&", "> x", "eval ", "--lora-modules a=b ", "vllm serve $(", "for x in a b; do ", "$'",
         "bash -c 'vllm serve a/b';", "cat <<EOF > /a\nx\nEOF\n", "/a ", "sudo ", "<<<",
+        "echo x >> f;", "alias a=b;a;", "cp vllm a;./a ", "find / -exec ",
+        "find / -exec sh -c x \\;", "trap 'vllm serve a/b' 0;", "python3 -c 'os.system(x)';",
+        "a vllm ", "awk '{a|b}';",
     ],
 )  # fmt: skip
 def test_time_grows_linearly_with_a_script_of(piece: str) -> None:
@@ -184,6 +187,8 @@ def test_time_grows_linearly_with_a_script_of(piece: str) -> None:
             1000,
         ),
         (lambda n: deployment(shell("python3 - <<E\n" + "snapshot_download(\n" * n + "\nE")), 2000),
+        (lambda n: deployment(shell("python3 - <<E\n" + "os.system('a')\n" * n + "\nE")), 2000),
+        (lambda n: deployment(shell("python3 - <<E\nrun([" + "'a'," * n + "\nE")), 2000),
         (lambda n: deployment(container("a", *["sh"] * n)), 2000),
         (lambda n: deployment(container("x", *["python3"] * n)), 2000),
         (

@@ -7,11 +7,14 @@ import re
 from collections.abc import Callable, Iterator
 from posixpath import basename
 
+from weighmaster.core.detect.bystanders import QUIET
+from weighmaster.core.detect.carriers import COPYING, Renamed, found, is_running, located, own
 from weighmaster.core.detect.environment import Environment
 from weighmaster.core.detect.invocation import CodeSnippet, Invocation
 from weighmaster.core.detect.opaque import OpaqueCommands
 from weighmaster.core.detect.paths import Path
 from weighmaster.core.detect.shell import Command, Script
+from weighmaster.core.detect.spawning import spawned
 from weighmaster.core.detect.wrappers import (
     SHELLS,
     TAKING_STRINGS,
@@ -25,25 +28,11 @@ from weighmaster.core.detect.wrappers import (
 MAX_DEPTH = 6
 """Shells in shells that are followed."""
 
+MAX_CODES = 200
+"""Pieces of Python code of one container that are looked into for what they start."""
+
 _PYTHON = re.compile(r"(?:python|pypy)[0-9.]*\Z")
-QUIET = frozenset(
-    {
-        "echo", "printf", "grep", "egrep", "fgrep", "pip", "pip3", "apt", "apt-get", "apk", "yum",
-        "dnf", "microdnf", "ls", "cd", "mkdir", "rm", "chmod", "chown", "ps", "pgrep", "pkill",
-        "kill", "killall", "test", "[", "[[", "sed", "awk", "which", "tail", "head", "cat", "wc",
-        "sort", "find", "sleep", "touch", "kubectl", "docker", "podman", "jq", "tee", "tr", "cut",
-        "du", "df", "stat", "tar", "unzip", "gunzip", "export", "type", "whereis", "man", "true",
-        "false", ":", "wait", "trap", "return", "exit", "let", "ulimit", "sysctl", "set",
-        "conda-pack", "npm", "node", "make", "cmake", "go", "cargo", "dd", "nvidia-smi", "hash",
-        "envsubst", "read", "basename", "dirname", "realpath", "sha256sum", "md5sum", "unset",
-        "update-alternatives",
-    }
-)  # fmt: skip
-"""Programs whose words are not commands, whatever they say."""
-
-
-_READING_TEXT = TAKING_STRINGS | {"eval", "env"}
-_WHICH = re.compile(r"\$\((?:which|command -v|type -p)\s+([\w./-]{1,80})\)\Z")
+_READING_TEXT = TAKING_STRINGS | {"eval", "env", "trap"}
 
 
 def _said(command: Command) -> str:
@@ -54,7 +43,8 @@ class CommandReader:
     """Reads the command lines of one container.
 
     ``file_at`` gives the text of a file that is mounted into the container, where it is known.
-    ``servers`` and ``modules`` say which words name a server wherever they stand.
+    ``is_server`` says which words name a server wherever they stand, ``starts`` whether one does
+    serve with the words that follow.
     """
 
     def __init__(
@@ -62,15 +52,19 @@ class CommandReader:
         environment: Environment,
         file_at: Callable[[str], str | None],
         is_server: Callable[[str], bool],
+        starts: Callable[[str, list[str]], bool],
     ) -> None:
         self.environment = environment
         self.file_at = file_at
         self.is_server = is_server
+        self.starts = starts
         self.code: list[CodeSnippet] = []
         self.files: dict[str, str] = {}
         self.scripts: list[tuple[str, int, Path]] = []
         self.opaque = OpaqueCommands()
+        self.renamed = Renamed()
         self.exhausted = False
+        self._codes = 0
         self.place: Path = None
         self._input = ""
         self._input_origin = 0
@@ -122,11 +116,18 @@ class CommandReader:
         self, words: list[str], origins: list[int], start: int, environment: Environment, depth: int
     ) -> Iterator[Invocation]:
         """What is run when nothing wraps it any more."""
-        program = self._located(words[start])
+        program = located(words[start])
+        meaning = self.renamed.meaning(program)
+        if meaning is not None and depth < MAX_DEPTH:
+            places = [origins[start]] * len(meaning) + origins[start + 1 :]
+            yield from self._unwrap([*meaning, *words[start + 1 :]], places, environment, depth + 1)
+            return
         invocation = Invocation(program, words[start + 1 :], origins[start + 1 :], environment)
         if start + 1 == len(words):
             invocation.origin = origins[start]
-        if invocation.program in QUIET:
+        if not self.is_server(invocation.program):
+            yield from self._besides(invocation, depth)
+        if invocation.program in QUIET or invocation.program in COPYING:
             yield invocation
             return
         if not self.is_server(invocation.program):
@@ -139,7 +140,7 @@ class CommandReader:
             elif program[:1] == "$" or program[:2] == "<(":
                 said = " ".join(words[start : start + 20])
                 self.opaque.add(said, origins[start], self.place)
-            content = self.files.get(program) or self.file_at(program)
+            content = self.text_at(program)
             if content is not None:
                 yield from self._file(
                     content, program, list(zip(words, origins, strict=True))[start + 1 :],
@@ -147,6 +148,29 @@ class CommandReader:
                 )  # fmt: skip
                 return
         yield invocation
+
+    def _besides(self, invocation: Invocation, depth: int) -> Iterator[Invocation]:
+        """What a program that serves nothing does to others, and has others do."""
+        program, words, origins = invocation.program, invocation.words, invocation.origins
+        if program == "alias" or program in COPYING:
+            self.renamed.note(program, [located(word) for word in words])
+        elif is_running(program, words):
+            self.opaque.add(f"{program} {' '.join(words)[:200]}", invocation.origin, self.place)
+        elif program == "find":
+            for begin, end in found(words, 0):
+                if depth >= MAX_DEPTH:
+                    self.exhausted = True
+                    return
+                if words[begin : begin + 1] == ["{}"]:
+                    said = " ".join(words[:20])
+                    self.opaque.add(f"find {said}", origins[begin], self.place)
+                yield from self._unwrap(
+                    words[begin:end], origins[begin:end], invocation.environment, depth + 1
+                )
+
+    def text_at(self, path: str) -> str | None:
+        """The text of a file: one that a script wrote, or one that is mounted."""
+        return self.files.get(own(path)) or self.file_at(path)
 
     def _given_text(
         self, program: str, words: list[str], start: int, origin: int
@@ -157,6 +181,9 @@ class CommandReader:
             if "$(" in text:
                 self.opaque.add(f"eval {text}", origin, self.place)
             return len(words), text
+        if program == "trap":
+            handler = next((word for word in words[start + 1 :] if word != "--"), "-")
+            return None if handler[:1] == "-" else (len(words), handler)
         if program == "env":
             split = env_split(words, start + 1)
             if split is None:
@@ -166,26 +193,28 @@ class CommandReader:
         found = command_string(words, start + 1)
         return None if found is None else (found[0] + 1, found[1])
 
-    @staticmethod
-    def _located(program: str) -> str:
-        """``$(which vllm)`` is ``vllm``."""
-        match = _WHICH.match(program) if program[:2] == "$(" else None
-        return match[1] if match else program
-
     def _hidden(self, words: list[str], start: int) -> int | None:
-        """Where a server stands behind a program we do not know, if it does."""
+        """Where a server stands behind a program we do not know, if it does.
+
+        The first that serves with the words after it, else the first: one may name an environment
+        (``conda run -n vllm vllm serve``) or a package (``uv run --with vllm``).
+        """
+        first: int | None = None
         for index in range(start, len(words)):
             word = words[index]
             if word == "-m":
                 continue
             program = word.rpartition("/")[2] if "/" in word else word
             if self.is_server(program):
-                return index - 1 if words[index - 1] == "-m" and index - 1 > start else index
+                at = index - 1 if words[index - 1] == "-m" and index - 1 > start else index
+                first = at if first is None else first
+                if self.starts(program, words[index + 1 : index + 11]):
+                    return at
             if program in SHELLS and index + 1 < len(words) and words[index + 1][:1] == "-":
                 return index
             if _PYTHON.match(program) and index + 1 < len(words):
                 return index
-        return None
+        return first
 
     def _shell(
         self, words: list[str], origins: list[int], environment: Environment, depth: int
@@ -203,7 +232,7 @@ class CommandReader:
             return
         path = words[index]
         rest = list(zip(words[index + 1 :], origins[index + 1 :], strict=True))
-        text = self.files.get(path) or self.file_at(path)
+        text = self.text_at(path)
         if text is not None:
             yield from self._script(text, rest, origins[index], environment, depth + 1)
             return
@@ -226,7 +255,7 @@ class CommandReader:
     ) -> Iterator[Invocation]:  # fmt: skip
         """Run a file that is known: by its first line a shell script or Python."""
         if path.endswith(".py") or (text.startswith("#!") and "python" in text[:80]):
-            self._take_code(text, origin, environment)
+            yield from self._take_code(text, origin, environment)
         elif depth < MAX_DEPTH:
             yield from self._script(text, rest, origin, environment, depth + 1)
 
@@ -266,6 +295,8 @@ class CommandReader:
         if first in SHELLS and len(command.words) <= 2 and depth < MAX_DEPTH:
             origin = command.origins[0]
             yield from self._script(text, [], origin, command.environment, depth + 1)
+        elif first == "tee" and len(command.words) > 1:
+            self.files[own(command.words[-1])] = text
         elif first == "xargs":
             command.words += text.split()[:1000]
             command.origins += [command.origins[0]] * (len(command.words) - len(command.origins))
@@ -275,7 +306,7 @@ class CommandReader:
         program = first.rpartition("/")[2] if "/" in first else first
         if command.body is not None and len(command.words) <= 3:
             if _PYTHON.match(program):
-                self._take_code(command.body, command.origins[0], command.environment)
+                yield from self._take_code(command.body, command.origins[0], command.environment)
                 return
             if program in SHELLS and depth < MAX_DEPTH:
                 yield from self._script(
@@ -284,7 +315,7 @@ class CommandReader:
                 return
         if program in (".", "source") and len(command.words) > 1:
             path = command.words[1]
-            text = self.files.get(path) or self.file_at(path)
+            text = self.text_at(path)
             if text is None and path[:2] in ("<(", "$("):
                 self.opaque.add(f"source {path}", command.origins[0], self.place)
             if text is not None and depth < MAX_DEPTH:
@@ -327,7 +358,7 @@ class CommandReader:
                 yield Invocation(word[2:], words[index + 1 :], origins[index + 1 :], environment)
                 return
             if word == "-c" and index + 1 < len(words):
-                self._take_code(words[index + 1], origins[index + 1], environment)
+                yield from self._take_code(words[index + 1], origins[index + 1], environment)
                 return
             if word in ("-X", "-W", "--check-hash-based-pycs"):
                 index += 2
@@ -345,13 +376,26 @@ class CommandReader:
             return
         path = words[index]
         invocation = Invocation(path, words[index + 1 :], origins[index + 1 :], environment)
-        text = self.files.get(path) or self.file_at(path)
+        text = self.text_at(path)
         if text is not None:
-            self._take_code(text, origins[index], environment)
+            yield from self._take_code(text, origins[index], environment)
         elif not self.is_server(invocation.program) and not _PYTHON.match(invocation.program):
             self.scripts.append((path, origins[index], self.place))
         yield invocation
 
-    def _take_code(self, code: str, origin: int, environment: Environment) -> None:
+    def _take_code(self, code: str, origin: int, environment: Environment) -> Iterator[Invocation]:
+        """Keep Python code, and look into what it starts."""
         self.code.append(CodeSnippet(code, origin, environment, self.place))
         self.opaque.add_code(code, origin, self.place)
+        self._codes += 1
+        if self._codes > MAX_CODES:
+            self.exhausted = True
+            return
+        for program in spawned(code):
+            if program.words:
+                places = [origin] * len(program.words)
+                yield from self._unwrap(list(program.words), places, environment, 1)
+            elif program.text:
+                yield from self._script(program.text, [], origin, environment, 1)
+            else:
+                self.opaque.add(f"python {program.call}", origin, self.place)

@@ -8,7 +8,8 @@ import re
 
 from weighmaster.core import references
 from weighmaster.core.detect import naming
-from weighmaster.core.detect.command import QUIET, CommandReader
+from weighmaster.core.detect.bystanders import QUIET
+from weighmaster.core.detect.command import CommandReader
 from weighmaster.core.detect.containers import Container
 from weighmaster.core.detect.downloaders import is_downloader
 from weighmaster.core.detect.environment import has_variable

@@ -1,7 +1,7 @@
 """The environment of a container as the kubelet builds it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from weighmaster.core.detect.budget import Budget
 from weighmaster.core.detect.context import Context
@@ -36,8 +36,8 @@ class Environment:
         self._places: dict[str, int | str] | None = None
         self.listed: list[Json] | dict[str, Json] = []
         """The ``env`` that the variables come from."""
-        self.sources: list[str] = []
-        """Whole ConfigMaps and Secrets whose content is not known."""
+        self.sources: list[tuple[str, str]] = []
+        """Whole ConfigMaps and Secrets whose content is not known, with what their names get."""
 
     def copy(self) -> "Environment":
         """A copy for a script to assign to."""
@@ -109,9 +109,22 @@ class Environment:
     def origin(self, name: str) -> str | None:
         """Where the value of ``name`` would come from, such as ``configmap/settings#MODEL``."""
         found = self.origins.get(name)
-        if found is None and name not in self.values and self.sources:
-            return f"{self.sources[0]}#{name}"
+        if found is None and name not in self.values:
+            for prefix, source in self.sources:
+                if name.startswith(prefix):
+                    return f"{source}#{name.removeprefix(prefix)}"
         return found
+
+    def unseen(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The ConfigMaps and Secrets that may set one of some variables, unseen by anybody."""
+        if not self.sources:
+            return ()
+        open_names = [n for n in names if n not in self.values and n not in self.origins]
+        return tuple(
+            source
+            for prefix, source in self.sources
+            if any(name.startswith(prefix) for name in open_names)
+        )
 
 
 def is_variable(value: str) -> bool:
@@ -199,7 +212,7 @@ def _take_all(environment: Environment, source: Mapping[str, Json], around: Surr
             continue
         data = around.context.config_map(around.namespace, name) if kind == "configmap" else None
         if data is None:
-            environment.sources.append(f"{kind}/{name}")
+            environment.sources.append((prefix, f"{kind}/{name}"))
             continue
         for key, value in data.items():
             environment.assign(prefix + key, text(value))

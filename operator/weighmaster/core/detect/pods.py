@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from weighmaster.core import references, staged
 from weighmaster.core.detect import custom, downloaders, naming, remains, scripts, unread, views
-from weighmaster.core.detect.command import QUIET
+from weighmaster.core.detect.bystanders import QUIET, is_bystander
 from weighmaster.core.detect.containers import Container
 from weighmaster.core.detect.context import Context
 from weighmaster.core.detect.environment import Surroundings
@@ -322,6 +322,8 @@ class _PodReader:
                     self._script(view, runtime)
             elif runtime in (classic.EMBEDDED, classic.DYNAMIC) and custom.is_web(container):
                 self._entrypoint(view, runtime)
+            else:
+                self._stranger(view, runtime)
             if view.served:
                 return
         for use in custom.read(
@@ -368,10 +370,22 @@ class _PodReader:
                 server.named.append((Role.BASE, environment.get(name), path, name))
                 return
 
+    def _stranger(self, view: View, runtime: Runtime) -> None:
+        """A server's image that starts a program we know nothing of."""
+        if custom.is_rehearsal("\n".join(view.container.elements)):
+            return
+        for invocation in view.invocations:
+            if invocation.place is None and not is_bystander(invocation):
+                self._unseen(view, runtime, (invocation.path, invocation.origin, None))
+                return
+
     def _script(self, view: View, runtime: Runtime) -> None:
         """A server's image that starts a script we cannot see."""
         listed = view.commands.scripts
-        script, origin, place = next((each for each in listed if each[2] is None), listed[0])
+        self._unseen(view, runtime, next((each for each in listed if each[2] is None), listed[0]))
+
+    def _unseen(self, view: View, runtime: Runtime, started: tuple[str, int, Path]) -> None:
+        script, origin, place = started
         container = view.container
         view.served = True
         path = container.field(origin, place)

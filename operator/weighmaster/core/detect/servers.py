@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 from weighmaster.core import references
 from weighmaster.core.detect import naming
@@ -280,11 +280,14 @@ class Server:
     def _is_set(self, name: str) -> bool:
         return name in self.environment.values or name in self.environment.origins
 
-    def _switched(self, state: Setting, names: Iterable[str]) -> Setting:
+    def _switched(self, state: Setting, names: Collection[str]) -> Setting:
         values, origins = self.environment.values, self.environment.origins
         for name in names:
             if name in values or name in origins:
                 state = stronger(state, setting(self.environment.get(name)))
+        own = self.runtime.remote_code | self.runtime.adapters
+        if self.environment.unseen([name for name in names if name.isupper() and name in own]):
+            state = stronger(state, Setting.UNKNOWN)
         return state
 
     def _ask(self, role: Role) -> bool:
@@ -307,6 +310,7 @@ class Server:
             remote_code=self.remote,
             runtime_adapters=self.adapters,
             origin_overrides=overrides,
+            unseen_settings=self.environment.unseen(OVERRIDES),
             load_format=self.load_format,
         )
 

@@ -10,6 +10,7 @@ recursion, and stops at a budget of words, so that time stays linear for any inp
 import re
 from collections.abc import Iterator
 
+from weighmaster.core.detect.carriers import own
 from weighmaster.core.detect.environment import MAX_VALUE, Environment
 from weighmaster.core.detect.scanner import Frame, Part, Scanner
 
@@ -219,9 +220,22 @@ class Script:
             command = Command(texts, origins, self.environment, body)
             command.target = frame.target
             command.piped = frame.redirect == "|"
-            if frame.target and body is not None:
-                self.files[frame.target] = body
+            if frame.target:
+                self._write(frame.target, texts, body)
             yield command
+
+    def _write(self, path: str, words: list[str], body: str | None) -> None:
+        """Keep what is written to a file, behind what has been: it may be appended."""
+        if body is None and words[0] in ("echo", "printf"):
+            body = " ".join(word for word in words[1:] if word not in ("-e", "-n", "--", "%s"))
+            body = body.replace("\\n", "\n").replace("\\t", "\t")
+        if body is None:
+            return
+        before = self.files.get(own(path), "")
+        if before and not self.environment.budget.grow(len(before) + len(body)):
+            self.exhausted = True
+            return
+        self.files[own(path)] = f"{before}\n{body}" if before else body
 
     def _add(self, word: list[Part], index: int, texts: list[str], origins: list[int]) -> None:
         """Append what one word expands to: several words where the shell splits it."""

@@ -1,12 +1,13 @@
 """What one container of a pod runs, before anybody asks what it means."""
 
 from weighmaster.core.detect import downloaders
-from weighmaster.core.detect.command import QUIET, CommandReader
+from weighmaster.core.detect.bystanders import QUIET
+from weighmaster.core.detect.command import CommandReader
 from weighmaster.core.detect.containers import Container
 from weighmaster.core.detect.environment import Surroundings
 from weighmaster.core.detect.invocation import Invocation
 from weighmaster.core.detect.reading import items, mapping, text
-from weighmaster.core.detect.runtimes import is_server
+from weighmaster.core.detect.runtimes import is_server, starts
 from weighmaster.core.detect.volumes import Volumes
 from weighmaster.core.values import Setting
 
@@ -29,8 +30,7 @@ class View:
 
     def file_at(self, path: str) -> str | None:
         """The text of a file: one that its scripts wrote, or one that is mounted."""
-        written = self.commands.files.get(path)
-        text = self.commands.file_at(path) if written is None else written
+        text = self.commands.text_at(path)
         if text is not None and not self.container.around.budget.configuration(text):
             self.commands.exhausted = True
             return None
@@ -43,7 +43,7 @@ def of(container: Container, volumes: Volumes, around: Surroundings) -> View:
     def file_at(path: str) -> str | None:
         return _mounted_file(container, volumes, around, path)
 
-    commands = CommandReader(container.environment, file_at, is_server)
+    commands = CommandReader(container.environment, file_at, is_server, starts)
     view = View(container, commands)
     elements = container.elements
     if elements:

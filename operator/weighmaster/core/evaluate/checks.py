@@ -160,6 +160,13 @@ def _code(rule: rules.CodeRule) -> Check:
                 Reason.ORIGIN_OVERRIDDEN,
                 f"is fetched from elsewhere: remove {few(process.origin_overrides)}",
             )
+        if overrides and process.unseen_settings:
+            return error(
+                Reason.SETTING_UNKNOWN,
+                "may be fetched from elsewhere, by a variable that admission cannot see, from"
+                f" {few(process.unseen_settings)}; give its envFrom a prefix, or name under env"
+                " what is needed of it",
+            )
         for watched, setting, name in (
             (remote, process.remote_code, "remote code"),
             (adapters, process.runtime_adapters, "run-time adapters"),

@@ -184,8 +184,17 @@ def _of_image(image: str) -> Runtime | None:
 
 
 def is_harmless_image(image: str) -> bool:
-    """Whether the name says client, simulator, router or the like."""
-    name = image.partition("@")[0].lower().rpartition("/")[2]
+    """Whether the name says client, simulator, router or the like.
+
+    A tag beside a digest names nothing: the digest does, whatever the tag says.
+    """
+    name, digested, _ = image.partition("@")
+    name = name.lower().rpartition("/")[2]
+    return is_harmless(name.partition(":")[0] if digested else name)
+
+
+def is_harmless(name: str) -> bool:
+    """Whether the name of an image, program or module says so."""
     return bool(_HARMLESS.search(name))
 
 
@@ -240,6 +249,11 @@ def is_server(program: str) -> bool:
         or program.startswith("vllm.")
         or program in ("ollama", "ray")
     )
+
+
+def starts(program: str, words: list[str]) -> bool:
+    """Whether a program that serves does so with these words."""
+    return program in ("ollama", "ray") or of_program(program, words, "vllm") is not None
 
 
 def _starts() -> frozenset[str]:

@@ -101,6 +101,7 @@ TGI = Runtime(
     },
     revisions={"revision": BASE, "REVISION": BASE, "MODEL_REVISION": BASE},
     switches=_SWITCHES,
+    remote_code=frozenset({"trust-remote-code", "TRUST_REMOTE_CODE"}),
     absent="default",
 )
 
@@ -112,6 +113,7 @@ LORAX = Runtime(
     revisions=TGI.revisions,
     switches=_SWITCHES,
     adapters=frozenset({"lorax"}),
+    remote_code=TGI.remote_code,
     absent="default",
 )
 
