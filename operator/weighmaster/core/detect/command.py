@@ -1,7 +1,4 @@
-"""From command lines to invocations.
-
-Which programs does a container run, with which words?
-"""
+"""From command lines to invocations: which programs a container runs, with which words."""
 
 import re
 from collections.abc import Callable, Iterator
