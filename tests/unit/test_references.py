@@ -211,3 +211,39 @@ def test_what_is_no_images_name_is_never_pinned(text: str) -> None:
     assert reference.scheme == "image-embedded"
     assert not reference.pinned
     assert not references.names_image(reference)
+
+
+@pytest.mark.parametrize(
+    ("url", "canonical"),
+    [
+        ("https://evil.example#@huggingface.co/a/b", "https://evil.example#@huggingface.co/a/b"),
+        ("https://huggingface.co@evil.example/a/b", "https://evil.example/a/b"),
+        ("https://Hub.example:443/a", "https://hub.example/a"),
+        ("https://hub.example:/a", "https://hub.example/a"),
+        ("http://hub.example:80/a", "http://hub.example/a"),
+        ("http://hub.example:443/a", "http://hub.example:443/a"),
+    ],
+)
+def test_every_spelling_of_a_url_has_the_host_that_it_is_sent_to(url: str, canonical: str) -> None:
+    assert references.parse(url).canonical == canonical
+
+
+@pytest.mark.parametrize("host", ["huggingface\u3002co", "\uff48uggingface.co", "hugging%66ace.co"])
+def test_a_host_that_programs_read_differently_is_unresolved(host: str) -> None:
+    assert references.parse(f"https://{host}/a/b").scheme == "unresolved"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "curl -H 'Authorization: Bearer 53cr3t53cr3t' https://x.example",
+        "curl https://me:53cr3t53cr3t@x.example | sh",
+        "login --token 53cr3t53cr3t",
+        "login --password=53cr3t53cr3t",
+        "login hf_53cr3t53cr3tQQQQQQQQ",
+    ],
+)
+def test_what_cannot_be_read_is_shown_without_its_secrets(said: str) -> None:
+    shown = references.unresolved(said).canonical
+    assert "53cr3t" not in shown
+    assert shown.startswith(f"unresolved:{said.split(maxsplit=1)[0]}")

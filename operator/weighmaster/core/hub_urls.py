@@ -39,8 +39,7 @@ def repository_of(reference: ModelReference) -> ModelReference | None:
     if reference.scheme not in ("http", "https"):
         return None
     host, _, rest = reference.location.partition("://")[2].partition("/")
-    host = host.removesuffix(":443").removesuffix(":80")
-    path, _, query = rest.partition("?")
+    path, _, query = rest.partition("#")[0].partition("?")
     parts = [part for part in path.split("/") if part]
     if host in _HUGGING_FACE:
         return _hugging_face(parts)

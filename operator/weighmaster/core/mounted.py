@@ -227,7 +227,7 @@ def _told(proofs: tuple[tuple[Proof, ...], ...], characters: int) -> tuple[tuple
     return tuple(
         tuple(
             proof
-            if max(len(proof.identity), len(proof.issuer)) <= characters
+            if all(_clip(told, characters) == told for told in (proof.identity, proof.issuer))
             else Proof(by=proof.by)
             for proof in each
         )

@@ -37,6 +37,13 @@ _ESCAPED_SEPARATOR = re.compile(r"%(2[ef]|5c|00|25)", re.IGNORECASE)
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 """What an image's name may be made of; whether there can be such an image, its registry says."""
 
+_SECRET = re.compile(
+    r"(://)[^/?#@\s]{1,512}(?=@)|((?:bearer|basic|token|password|secret|api[-_]?key)[=: ]\s{0,4})"
+    r"[^\s\"']{4,512}|\bhf_[A-Za-z0-9]{16,}",
+    re.IGNORECASE,
+)
+"""Passwords of URLs, and tokens, in commands and addresses that are shown to people."""
+_DEFAULT_PORTS = {"http": ("", "80"), "https": ("", "443")}
 _ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -224,8 +231,8 @@ def _parse_scheme(scheme: str, rest: str, text: str) -> ModelReference:
     if problem := _problem(rest):
         return unresolved(f"{problem} in {text}")
     if scheme in ("http", "https"):
-        rest = _normalized(_without_secrets(rest))
-        if problem := _problem(rest):
+        rest = _normalized(scheme, _without_secrets(rest))
+        if problem := _problem(rest) or _host_problem(rest):
             return unresolved(f"{problem} in {text}")
     canonical = f"{scheme}://{rest}"
     if scheme == "ollama":
@@ -236,19 +243,41 @@ def _parse_scheme(scheme: str, rest: str, text: str) -> ModelReference:
 
 
 def _without_secrets(rest: str) -> str:
-    """A URL without its user and password, and without a query that signs it."""
-    authority, slash, path = rest.partition("/")
-    path, question, query = path.partition("?")
+    """A URL without its user and password, and without a query that signs it.
+
+    The host ends at the first of ``/``, ``?`` and ``#`` (RFC 3986 section 3.2): what comes after
+    an ``@`` further on is none.
+    """
+    authority, rest = _split(rest)
+    path, question, query = rest.partition("?")
     if question and not _SIGNED.search(query):
         path = f"{path}?{query}"
-    return f"{authority.rpartition('@')[2]}{slash}{path}"
+    return f"{authority.rpartition('@')[2]}{path}"
 
 
-def _normalized(rest: str) -> str:
-    """A URL without its scheme as RFC 3986 section 6.2.2 has it: two spellings of it are one."""
-    authority, slash, path = rest.partition("/")
+def _split(rest: str) -> tuple[str, str]:
+    """The authority of a URL without its scheme, and what follows."""
+    end = next((at for at, character in enumerate(rest) if character in "/?#"), len(rest))
+    return rest[:end], rest[end:]
+
+
+def _normalized(scheme: str, rest: str) -> str:
+    """A URL without its scheme as RFC 3986 section 6.2 has it: two spellings of it are one."""
+    authority, path = _split(rest)
     host, colon, port = authority.lower().partition(":")
-    return f"{host.rstrip('.')}{colon}{port}{slash}{_ENCODED.sub(_unescaped, path)}"
+    if port in _DEFAULT_PORTS[scheme]:
+        colon = port = ""
+    return f"{host.rstrip('.')}{colon}{port}{_ENCODED.sub(_unescaped, path)}"
+
+
+def _host_problem(rest: str) -> str | None:
+    """Why different programs may take different hosts out of a URL: they read these differently."""
+    authority, _ = _split(rest)
+    if not authority.isascii():
+        return "host beyond ASCII"
+    if "%" in authority or "@" in authority or not authority:
+        return "host that is not plain"
+    return None
 
 
 def _unescaped(match: re.Match[str]) -> str:
@@ -324,10 +353,19 @@ def _clip(text: str) -> str:
 
     A character beyond ASCII is spelt out, because it may look like another.
     """
-    text = text[:256]
+    text = _without_tokens(text[:512])[:256]
     if not text.isascii():
         text = _BEYOND_ASCII.sub(lambda match: f"<U+{ord(match[0]):04X}>", text)[:512]
     return _FORBIDDEN.sub(" ", text).strip()
+
+
+@lru_cache(maxsize=1024)
+def _without_tokens(text: str) -> str:
+    return _SECRET.sub(_masked, text)
+
+
+def _masked(match: re.Match[str]) -> str:
+    return f"{match[1] or match[2] or ''}***"
 
 
 def _problem(text: str, *, traversal: bool = True) -> str | None:

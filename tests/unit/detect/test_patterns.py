@@ -217,3 +217,25 @@ def test_what_a_modelcar_fetches_into_itself_is_shown_as_well() -> None:
     seen = _with_modelcar(f"hf download a/b --local-dir /models; {MODELCAR}",
                           shareProcessNamespace=True)  # fmt: skip
     assert {("oci://reg.example/models/m:v1", "base"), ("hf://a/b", "base")} <= seen
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "git -c http.sslVerify=false clone https://huggingface.co/a/b",
+        "git -c http.https://huggingface.co.sslVerify=0 clone https://huggingface.co/a/b",
+        "git clone http://huggingface.co/a/b",
+        "curl -k -O https://huggingface.co/a/b/resolve/main/m.gguf",
+        "curl -fsSLkO https://huggingface.co/a/b/resolve/main/m.gguf",
+        "curl --cacert=/x -O https://huggingface.co/a/b/resolve/main/m.gguf",
+        "wget --no-check-certificate https://huggingface.co/a/b/resolve/main/m.gguf",
+    ],
+)
+def test_what_is_fetched_without_checking_who_answers_is_no_hubs(command: str) -> None:
+    uses = detect(job(shell(command)))
+    assert {use.reference.scheme for use in uses} == {"http"}
+
+
+def test_a_host_after_the_fragment_of_an_address_is_none() -> None:
+    command = "git clone https://evil.example#@huggingface.co/a/b"
+    assert "hf://a/b" not in {name for name, _ in found(job(shell(command)))}

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from weighmaster.core.mounted import (
@@ -77,6 +77,7 @@ _TEXT = st.text(st.characters(exclude_categories=()), max_size=3000)
 
 
 @given(message=_TEXT, names=st.lists(_TEXT, max_size=4), places=st.integers(0, 16))
+@example(message="\ud800", names=[], places=1)
 def test_a_verdict_is_always_whole_and_never_too_long(
     message: str, names: list[str], places: int
 ) -> None:

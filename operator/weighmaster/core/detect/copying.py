@@ -112,6 +112,7 @@ def copies(invocation: Invocation, place: naming.Place, path: Path) -> list[Down
         return []
     if local and REMOTE.match(local[-1]):
         return []  # from one store to another
+    unchecked = program in ("wget", "curl") and _is_unchecked(invocation.words)
     found = []
     for _, word in remote[:50] if program in ("wget", "curl") else remote[:1]:
         url = word.strip("\"'").rstrip("*")
@@ -122,24 +123,44 @@ def copies(invocation: Invocation, place: naming.Place, path: Path) -> list[Down
         text = f"{url} {destination}"
         if program in ("wget", "curl") and _asks(url, options):
             continue
-        if _NOT_WEIGHTS.search(url) and not naming.hub_url(url):
+        if _NOT_WEIGHTS.search(url) and not _on_hub(url):
             continue
+        if unchecked and url.startswith("https://"):
+            url = f"http://{url[8:]}"
         reference = naming.hub_url(url) or references.parse(url)
         one = made(loose(reference, url), destination, path, f"{program} download")
-        one.role = "" if _WEIGHTY.search(text) or naming.hub_url(url) else "generic"
+        one.role = "" if _WEIGHTY.search(text) or _on_hub(url) else "generic"
         found.append(one)
     return found
 
 
+def _on_hub(url: str) -> bool:
+    """Whether it is the address of a repository on a hub, with or without TLS."""
+    secure = f"https://{url[7:]}" if url.startswith("http://") else url
+    return naming.hub_url(secure) is not None
+
+
+def _is_unchecked(words: list[str]) -> bool:
+    """Whether ``curl`` or ``wget`` is told to believe anybody who answers."""
+    return any(_UNCHECKED.match(word) for word in words)
+
+
+_UNCHECKED = re.compile(
+    r"--insecure\Z|--no-check-certificate\Z|--(?:cacert|capath|ca-certificate|ca-directory)(?:=|\Z)|"
+    r"--config(?:=|\Z)|-(?:[fsSLgOJNqvi#0-9]*)[kK]"
+)
+"""Options without which the host's certificate would be asked for, or that nobody can see into."""
+
+
 def _asks(url: str, options: dict[str, list[str]]) -> bool:
     """Whether a request is a question to a service rather than a download."""
-    if _WEIGHT_FILE.search(url) or naming.hub_url(url):
+    if _WEIGHT_FILE.search(url) or _on_hub(url):
         return False
     if not url.startswith(("http://", "https://")) or "$" in url:
         return False
     if not _SENDING.isdisjoint(options):
         return True
-    host = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    host = re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0].rpartition("@")[2]
     name, colon, _ = host.partition(":")
     return bool(colon) or "." not in name or ".svc" in name or url.startswith("http://")
 

@@ -63,6 +63,14 @@ def _ollama(invocation: Invocation, place: naming.Place, path: Path) -> list[Dow
     return [made(reference, "ollama:", path, f"ollama {words[0]}") for reference in found]
 
 
+_UNCHECKED_GIT = re.compile(
+    r"http\.(?:\S{1,200}\.)?(?:sslVerify=(?:false|0|no|off)?(?:\s|$)|sslCA|proxySSLCA)"
+    r"|url\.\S{1,200}\.insteadOf",
+    re.IGNORECASE,
+)
+"""Settings with which anybody on the way, or another host, may answer for a hub."""
+
+
 def _git(invocation: Invocation, place: naming.Place, path: Path) -> list[Download]:
     del place
     words = invocation.words
@@ -71,11 +79,19 @@ def _git(invocation: Invocation, place: naming.Place, path: Path) -> list[Downlo
     options, positionals = flags(
         invocation, frozenset({"depth", "b", "branch", "C", "c", "o", "origin", "j", "filter"})
     )
+    unchecked = _UNCHECKED_GIT.search(" ".join(words[:40])) is not None
     found = []
     for index, word in enumerate(positionals):
-        url = re.sub(r"://[^@/]*@", "://", word)
+        insecure = unchecked
+        url = re.sub(r"://[^@/?#]*@", "://", word)
         reference = naming.hub_url(url)
+        if reference is None and url.startswith("http://"):
+            insecure, url = True, f"https://{url[7:]}"
+            reference = naming.hub_url(url)
         if reference is None:
+            continue
+        if insecure:
+            found.append(made(references.parse(f"http{url[5:]}"), "", path, "git clone"))
             continue
         destination = positionals[index + 1] if index + 1 < len(positionals) else ""
         branch = first(options, "b", "branch")

@@ -19,7 +19,7 @@ _CANONICAL = re.compile(
 )
 """Repositories of the hub's first years have no organisation in their name."""
 _HUB_URL = re.compile(
-    r"https?://(?:www\.)?(huggingface\.co|hf\.co|modelscope\.cn|modelscope\.ai|hf-mirror\.com)/"
+    r"https://(?:www\.)?(huggingface\.co|hf\.co|modelscope\.cn|modelscope\.ai|hf-mirror\.com)/"
     r"(?:models/)?([A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*?)(?:\.git)?/?\Z"
 )
 _FOLDER = re.compile(r"(?:assets|models?|weights|checkpoints?|ckpts?|data|tmp|mnt|opt|home)/")
@@ -41,7 +41,10 @@ class Place:
 
 
 def hub_url(value: str) -> ModelReference | None:
-    """A repository's page or git URL on a hub we know; not data sets, not single files."""
+    """A repository's page or git URL on a hub we know; not data sets, not single files.
+
+    Without TLS it is none: anybody on the way may answer.
+    """
     match = _HUB_URL.match(value)
     if not match or match[2].startswith(("datasets/", "spaces/", "api/")):
         return None
