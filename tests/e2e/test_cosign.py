@@ -9,8 +9,8 @@ from tests.e2e.artifacts import Bench
 from tests.hub.artifacts import BUNDLE, INDEX, MANIFEST, Contents
 from tests.signing.chains import Chain
 from tests.signing.cosign import SUITES
+from weighmaster.api.v1alpha1.content import Coverage
 from weighmaster.api.v1alpha1.record import AuthorityResult, ModelRecordSpec, SignatureMethod
-from weighmaster.api.v1alpha1.rules import Coverage
 from weighmaster.core.assess import Supplied, assess
 from weighmaster.core.evidence import SignatureKind
 from weighmaster.core.statements import Belonging

@@ -13,7 +13,7 @@ import click
 import msgspec
 from msgspec import Struct
 
-from weighmaster.api.v1alpha1.rules import Coverage
+from weighmaster.api.v1alpha1.content import Coverage
 from weighmaster.core.verify.authorities import (
     Authority,
     certificate_authority,

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from weighmaster.api.v1alpha1.content import Coverage
 from weighmaster.api.v1alpha1.record import (
     Assertions,
     AuthorityResult,
@@ -22,7 +23,6 @@ from weighmaster.api.v1alpha1.record import (
     ModelRecordStatus,
     SignatureMethod,
 )
-from weighmaster.api.v1alpha1.rules import Coverage
 from weighmaster.core.attestations import Demand, attestation_results
 from weighmaster.core.evaluate.records import HIDING, PROPOSED, UNREAD_CODE, supplied_digest
 from weighmaster.core.evidence import (

@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct, structs
 
-from weighmaster.api.v1alpha1.rules import Coverage
+from weighmaster.api.v1alpha1.content import Coverage
 
 CONTAINER = "weighmaster-verify"
 """Name of the verifying container."""

@@ -4,7 +4,7 @@ import pytest
 
 from tests.signing.bundles import DEFAULT_IGNORES, MODEL
 from tests.signing.models import files_of
-from weighmaster.api.v1alpha1.rules import Coverage
+from weighmaster.api.v1alpha1.content import Coverage
 from weighmaster.core.verify.classes import FileClass, classify, may_be_unsigned
 from weighmaster.core.verify.compare import Comparison, File, Scope, compare
 from weighmaster.core.verify.manifest import Manifest, manifest_digest

@@ -9,8 +9,8 @@ from msgspec import structs
 
 from tests.signing.bundles import key_bundle, model_statement, public_pem
 from tests.signing.cosign import attached, legacy, payload_of, statement
+from weighmaster.api.v1alpha1.content import Coverage
 from weighmaster.api.v1alpha1.record import AuthorityResult, ModelRecordSpec
-from weighmaster.api.v1alpha1.rules import Coverage
 from weighmaster.core.assess import Supplied, assess
 from weighmaster.core.evidence import (
     Basis,

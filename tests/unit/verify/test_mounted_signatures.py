@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.signing.bundles import MODEL, key_bundle, model_statement, public_pem, raw
 from tests.signing.models import write_model
 from tests.unit.verify.volumes import SHARDS, WHOLE, Volume, expected
-from weighmaster.api.v1alpha1.rules import Coverage
+from weighmaster.api.v1alpha1.content import Coverage
 from weighmaster.core.mounted import Expectation, Proof, Result, Signatures, Signer
 from weighmaster.core.verify.reasons import VerificationReason as R
 

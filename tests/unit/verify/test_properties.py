@@ -27,7 +27,7 @@ from tests.signing.bundles import (
 from tests.signing.chains import NOW, Chain
 from tests.signing.models import files_of, verify
 from tests.signing.sigstore_instance import SigstoreInstance
-from weighmaster.api.v1alpha1.rules import Coverage
+from weighmaster.api.v1alpha1.content import Coverage
 from weighmaster.core.verify.authorities import (
     Authority,
     certificate_authority,

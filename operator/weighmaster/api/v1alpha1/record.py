@@ -7,9 +7,10 @@ from msgspec import Meta, field
 
 from weighmaster.api.resource import Column, Names, Resource, Schema, Scope, Validation
 from weighmaster.api.v1alpha1.authority import ObjectKeyRef
+from weighmaster.api.v1alpha1.content import Coverage
 from weighmaster.api.v1alpha1.jurisdictions import Jurisdiction
 from weighmaster.api.v1alpha1.meta import Label, Name, ObjectMeta, Status, Text, Timestamp
-from weighmaster.api.v1alpha1.rules import Coverage, PredicateType
+from weighmaster.api.v1alpha1.rules import PredicateType
 
 Sha256 = Annotated[str, Meta(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
 Reference = Annotated[str, Meta(min_length=3, max_length=2048, pattern=r"^[a-z][a-z0-9+.-]*:\S+$")]

@@ -6,7 +6,7 @@ or makes the finding a failure that says why it cannot.
 
 from msgspec import structs
 
-from weighmaster.api.v1alpha1 import rules
+from weighmaster.api.v1alpha1 import content, rules
 from weighmaster.api.v1alpha1.authority import Authority, ExtendedKeyUsage, Identity
 from weighmaster.api.v1alpha1.roles import Role
 from weighmaster.core.detect.templates import PLACES
@@ -31,12 +31,12 @@ _TEMPLATED = frozenset(
 """Kinds whose pods are plain to see in them; the pods of others only their controllers know."""
 
 
-def content_check(rule: rules.ContentRule) -> Check:
+def content_check(rule: content.ContentRule) -> Check:
     """The check of a ``content`` rule; raises PolicyError when it could never be met."""
     if rule.threshold > max(1, len(rule.authorities)):
         raise PolicyError("threshold asks for more signatures than there are authorities")
 
-    stage = rule.downloads is rules.Downloads.STAGE
+    stage = rule.downloads is content.Downloads.STAGE
 
     def check(subject: Subject) -> Verdict:
         early = _elsewhere(subject) or _by_runtime(subject)
@@ -194,7 +194,7 @@ def _by_record(subject: Subject) -> Verdict:
 
 
 def _signatures(
-    rule: rules.SignatureRule | rules.ContentRule, subject: Subject
+    rule: rules.SignatureRule | content.ContentRule, subject: Subject
 ) -> Signatures | Verdict:
     """Who must have signed, with key material; or why nobody could be found to have."""
     authorities: list[tuple[Signer, ...]] = []

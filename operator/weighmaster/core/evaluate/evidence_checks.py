@@ -5,7 +5,7 @@ reference fails with ``MutableReference`` and is told the form to write. Evidenc
 an error, never a failure and never a pass.
 """
 
-from weighmaster.api.v1alpha1 import rules
+from weighmaster.api.v1alpha1 import content, rules
 from weighmaster.api.v1alpha1.authority import Authority
 from weighmaster.api.v1alpha1.record import Basis
 from weighmaster.core.evaluate.records import (
@@ -155,7 +155,7 @@ def signature_check(rule: rules.SignatureRule) -> Check:
     """The check of a ``signature`` rule; raises PolicyError when an authority is not one."""
     for authority in rule.authorities:
         require_one(authority)
-    weights = rule.coverage is rules.Coverage.WEIGHTS
+    weights = rule.coverage is content.Coverage.WEIGHTS
 
     def check(subject: Subject) -> Verdict:
         record = evidence(subject)
@@ -173,7 +173,7 @@ def signature_check(rule: rules.SignatureRule) -> Check:
                 result = record.authorities.get(key)
                 if result is None:
                     unknown.append(key)
-                elif result.verified and (weights or result.coverage is rules.Coverage.ALL):
+                elif result.verified and (weights or result.coverage is content.Coverage.ALL):
                     signers[-1].add((result.identity, result.issuer))
                 elif result.verified:
                     told.append(f"{result.identity} signed the weights only, not all files")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from weighmaster.api.v1alpha1 import rules
+from weighmaster.api.v1alpha1 import content, rules
 from weighmaster.core.evaluate.evidence_checks import (
     evidence,
     found,
@@ -169,7 +169,7 @@ def _signed(record: Record, subject: Subject) -> Verdict | None:
     """
     results = [record.authorities.get(key) for key in publisher_ids(subject)]
     verified = [result for result in results if result is not None and result.verified]
-    if any(result.coverage is rules.Coverage.ALL for result in verified):
+    if any(result.coverage is content.Coverage.ALL for result in verified):
         return None
     if any(result is None for result in results):
         return verifying(record)

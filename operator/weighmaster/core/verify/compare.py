@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 
-from weighmaster.api.v1alpha1.rules import Coverage
+from weighmaster.api.v1alpha1.content import Coverage
 from weighmaster.core.verify.classes import FileClass, classify, may_be_unsigned
 from weighmaster.core.verify.manifest import Manifest
 from weighmaster.core.verify.reasons import VerificationReason

@@ -5,7 +5,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from weighmaster.api.v1alpha1.rules import Coverage
+from weighmaster.api.v1alpha1.content import Coverage
 from weighmaster.core import subjects
 from weighmaster.core.matching import match
 from weighmaster.core.mounted import Proof, Signatures, Signer
