@@ -13,6 +13,7 @@ USER = 65532
 
 _ROOT = Path(__file__).parents[2]
 _RUN = Path("/run")
+_TEMPORARY = Path("/tmp")
 
 
 @dataclass(frozen=True)
@@ -52,26 +53,31 @@ def _mounting(mounts: Mounts) -> list[str]:
             f"mkdir -p {shlex.quote(str(target))}",
             f"mount --bind {shlex.quote(str(source))} {shlex.quote(str(target))}",
         ]
-    for number, path in enumerate(held):
-        lines += _readable_by_others(path, _RUN / f".held-{number}")
-    # Hides what this machine has in its own, the project's tests among it.
-    lines += ["mount -t tmpfs -o mode=1777 tmpfs /tmp" if mounts.temporary else "true"]
+    covers = {path: _cover(path, mounts) for path in held}
+    kept = {path: _RUN / f".held-{number}" for number, path in enumerate(held)}
+    for path, keep in kept.items():
+        if covers[path] is not None:
+            lines += [f"mkdir {keep}", f"mount --bind {shlex.quote(str(path))} {keep}"]
+    for cover in dict.fromkeys(cover for cover in covers.values() if cover is not None):
+        lines.append(f"mount -t tmpfs -o mode=755 tmpfs {shlex.quote(str(cover))}")
+    if mounts.temporary:
+        # Hides what this machine has in its own, the project's tests among it.
+        lines.append(f"mount -t tmpfs -o mode=1777 tmpfs {_TEMPORARY}")
+    for path, keep in kept.items():
+        if covers[path] is not None:
+            where = shlex.quote(str(path))
+            lines += [f"mkdir -p {where}", f"mount --bind {keep} {where}"]
     return [*lines, "mount -o remount,bind,ro /"]
 
 
-def _readable_by_others(path: Path, hold: Path) -> list[str]:
-    """Commands that put a folder where nobody but its owner could go into an empty parent."""
-    closed = next((each for each in reversed(path.parents) if not each.stat().st_mode & 1), None)
-    if closed is None:
-        return []
-    where, keep, cover = (shlex.quote(str(each)) for each in (path, hold, closed))
-    return [
-        f"mkdir {keep}",
-        f"mount --bind {where} {keep}",
-        f"mount -t tmpfs -o mode=755 tmpfs {cover}",
-        f"mkdir -p {where}",
-        f"mount --bind {keep} {where}",
-    ]
+def _cover(path: Path, mounts: Mounts) -> Path | None:
+    """The folder above a path that an empty one has to take the place of, if any.
+
+    One that nobody but its owner could go into, or the container's own /tmp, which would hide it.
+    """
+    if mounts.temporary and _TEMPORARY in path.parents:
+        return _TEMPORARY
+    return next((each for each in reversed(path.parents) if not each.stat().st_mode & 1), None)
 
 
 def _below_run(place: str) -> Path:
