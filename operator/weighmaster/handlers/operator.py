@@ -38,7 +38,9 @@ def new_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 270
     settings.watching.client_timeout = 300
     settings.watching.connect_timeout = 5
-    settings.process.ultimate_exiting_timeout = 25
+    # kopf's timer would outlive an operator that ends because the Lease is lost, and kill the
+    # process while it leads again. What does not end in time, the Lease ends, or the kubelet.
+    settings.process.ultimate_exiting_timeout = None
     return settings
 
 
